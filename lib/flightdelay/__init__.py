@@ -1,0 +1,1 @@
+"""The example domain: which flights leave New York and arrive late."""

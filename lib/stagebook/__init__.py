@@ -1,0 +1,1 @@
+"""Stagebook: notebook stages in dependency order, tracked and reproducible."""

@@ -1,0 +1,178 @@
+"""What can go wrong, in words that say where, what, what is allowed and what to do.
+
+Every error that a user can cause derives from `StagebookError` and carries the exit status that the
+command ends with. Build them in classmethods, so that the one string argument survives pickling and
+the trip through a kernel's error message.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import ClassVar, Self
+
+
+def did_you_mean(name: str, allowed: Sequence[str]) -> str:
+    """A hint with the nearest allowed name, or nothing where none is near."""
+    lowered = {candidate.lower(): candidate for candidate in allowed}
+    close = get_close_matches(name.lower(), list(lowered), n=1)
+    return f" Did you mean '{lowered[close[0]]}'?" if close else ""
+
+
+class StagebookError(Exception):
+    """Base of all errors that end a command with a message instead of a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(StagebookError):
+    """Parameter files, flags or notebooks contradict each other; nothing was started."""
+
+    exit_code = 2
+
+
+class PermanentError(StagebookError):
+    """An error inside a stage that a second attempt cannot cure; it is never retried."""
+
+
+class SchemaViolation(PermanentError):
+    """A frame does not fit the declared schema of its table."""
+
+
+class UndeclaredTable(PermanentError):
+    """A stage touches a table that its `reads` or `writes` does not name."""
+
+    @classmethod
+    def of(cls, table: str, *, stage: str, key: str, declared: Sequence[str]) -> Self:
+        return cls(
+            f"stage '{stage}' {key} the table '{table}' without declaring it.\n"
+            f"  Add it in the parameter file: stages.{stage}.{key}: [{', '.join([*declared, table])}]"
+        )
+
+
+class UnknownTable(PermanentError):
+    """A table does not exist in this warehouse, or not at this version."""
+
+    @classmethod
+    def of(cls, name: str, *, root: str, known: Sequence[str]) -> Self:
+        there = ", ".join(sorted(known)) or "no tables yet"
+        return cls(
+            f"table '{name}' does not exist in {root}.{did_you_mean(name, known)}\n"
+            f"  it holds: {there}\n"
+            "  Run the stage that writes it, or correct the name."
+        )
+
+    @classmethod
+    def at(cls, name: str, version: int, *, latest: int) -> Self:
+        return cls(
+            f"table '{name}' has no version {version}; its versions are 0 to {latest}.\n"
+            "  A version older than these may have been vacuumed: run the stage that writes it again."
+        )
+
+
+class UnreadableTable(PermanentError):
+    """A table uses a Delta feature that this engine would read wrongly."""
+
+    @classmethod
+    def of(cls, path: str, *, engine: str, features: Sequence[str]) -> Self:
+        return cls(
+            f"{path}: engine '{engine}' cannot read this Delta table rightly: it uses {', '.join(features)}.\n"
+            "  Read it with engine 'spark', or have its owner drop the feature."
+        )
+
+
+class ScrapRefused(PermanentError):
+    """A value cannot be handed on as a scrap (too large, not finite, not JSON)."""
+
+    @classmethod
+    def of(cls, name: str, why: str) -> Self:
+        return cls(
+            f"the scrap '{name}' {why}.\n  Scraps are numbers, text, booleans and small JSON; data goes into a table."
+        )
+
+
+class MissingFile(PermanentError):
+    """A reference names a file that is not on the volume."""
+
+    @classmethod
+    def of(cls, reference: str, where: str) -> Self:
+        return cls(f"there is no file '{reference}' ({where}).\n  Run the stage that saves it, and pass its scrap on.")
+
+
+class UnsafeInjection(PermanentError):
+    """An injected parameters cell holds more than plain values."""
+
+
+class ClaimFailed(PermanentError):
+    """A claim that the notebook makes about its data does not hold."""
+
+
+class RegistryError(StagebookError):
+    """The model registry has no such model, version or alias, or cannot be reached."""
+
+
+class GateRefused(StagebookError):
+    """The validation gate refused the model."""
+
+    exit_code = 4
+
+
+class RunHeld(StagebookError):
+    """Another process holds this run."""
+
+    exit_code = 75
+
+    @classmethod
+    def of(cls, run_id: str, owner: str) -> Self:
+        return cls(
+            f"run '{run_id}' is held by another process ({owner}).\n"
+            "  Wait for it, or start a run of your own with another --run-id."
+        )
+
+
+class UnwritableTable(PermanentError):
+    """A table uses a Delta feature that this engine would harm by writing."""
+
+    @classmethod
+    def of(cls, path: str, *, engine: str, features: Sequence[str]) -> Self:
+        return cls(
+            f"{path}: engine '{engine}' must not write this Delta table: it uses {', '.join(features)}.\n"
+            "  Write it with the engine that owns it, or write to another table name."
+        )
+
+
+class UnknownColumn(PermanentError):
+    """A column is asked for that the table does not have."""
+
+    @classmethod
+    def of(cls, column: str, *, known: Sequence[str]) -> Self:
+        return cls(f"there is no column '{column}'.{did_you_mean(column, known)}\n  the table has: {', '.join(known)}")
+
+
+class BadPredicate(PermanentError):
+    """A condition on a table cannot be meant as written: wrong operator, or a value of the wrong type."""
+
+    @classmethod
+    def of(cls, column: str, op: object, value: object, why: str) -> Self:
+        return cls(f"condition ({column!r}, {op!r}, {value!r}): {why}")
+
+
+class WriteConflict(StagebookError):
+    """Another writer committed to the table first; the write can be tried again from the new version."""
+
+    @classmethod
+    def of(cls, path: str, *, version: int | None, winner: str | None) -> Self:
+        who = f"run '{winner}'" if winner else "a writer without a run id"
+        return cls(
+            f"{path}: {who} committed version {version} while this write was under way; nothing of it was written.\n"
+            "  Run the stage again; it then starts from that version."
+        )
+
+
+class TrackingUnavailable(StagebookError):
+    """The tracking server does not answer; the run's record is kept and can be sent later."""
+
+    @classmethod
+    def of(cls, uri: str, why: str) -> Self:
+        return cls(
+            f"tracking server {uri} does not answer ({why}).\n"
+            "  Nothing is lost: the record of the run is kept and sent with the next call."
+        )

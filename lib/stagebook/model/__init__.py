@@ -1,0 +1,1 @@
+"""The vocabulary: frozen dataclasses without I/O, shared by every layer above."""

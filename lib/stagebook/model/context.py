@@ -1,0 +1,41 @@
+"""What a running stage knows of its run: written by the runner, read by `stagebook.stage`."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from stagebook.model.pipeline import Tracking
+
+VARIABLE = "STAGEBOOK_CONTEXT"
+"""The environment variable that names the context's file in a kernel."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """One attempt as its kernel sees it. `inputs` pins the version of each table in `reads`."""
+
+    run_id: str
+    stage: str
+    attempt: int
+    run_folder: Path
+    warehouse: Path
+    tables: Path
+    engine: str
+    tracking: Tracking
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    inputs: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "run_folder": str(self.run_folder),
+            "warehouse": str(self.warehouse),
+            "tables": str(self.tables),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        paths = {key: Path(value[key]) for key in ("run_folder", "warehouse", "tables")}
+        lists = {key: tuple(value[key]) for key in ("reads", "writes")}
+        return cls(**{**value, **paths, **lists, "tracking": Tracking(**value["tracking"])})

@@ -1,0 +1,110 @@
+"""The journal's events and how each one changes the record.
+
+An event is a JSON object with `at` (UTC ISO 8601) and `event`, one of the names below. `apply` is the
+only place where a record changes, so that a record folded from a journal after a crash equals the one
+that the runner held.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from stagebook.model.record import Attempt, AttemptStatus, RunRecord, RunStatus, StageRecord, StageStatus
+
+Event = dict[str, Any]
+
+
+def fold(events: Iterable[Event]) -> RunRecord | None:
+    """The record that the events tell of, or None where no run was started."""
+    record: RunRecord | None = None
+    for event in events:
+        record = apply(record, event)
+    return record
+
+
+def apply(record: RunRecord | None, event: Event) -> RunRecord:
+    """The record after one more event. The given record is changed in place and returned."""
+    name = event["event"]
+    if name == "run_started":
+        return _run_started(event)
+    if record is None:
+        raise ValueError(f"the journal begins with '{name}', not with 'run_started'")
+    _HANDLERS[name](record, event)
+    return record
+
+
+def _run_started(event: Event) -> RunRecord:
+    stages = {
+        name: StageRecord(name=name, notebook=spec["notebook"], depends_on=list(spec["depends_on"]))
+        for name, spec in event["stages"].items()
+    }
+    return RunRecord(
+        run_id=event["run_id"],
+        pipeline=event["pipeline"],
+        started_at=event["at"],
+        params_files=event["params_files"],
+        parameters=event["parameters"],
+        request=event["request"],
+        git=event["git"],
+        environment=event["environment"],
+        pins=event["pins"],
+        stages=stages,
+    )
+
+
+def _run_resumed(record: RunRecord, event: Event) -> None:
+    """What is not kept is pending again; attempts that nobody finished were interrupted."""
+    record.status, record.exit_code, record.finished_at = RunStatus.RUNNING, None, None
+    for name, spec in event["stages"].items():
+        if name not in record.stages:
+            record.stages[name] = StageRecord(name, spec["notebook"], list(spec["depends_on"]))
+        stage = record.stages[name]
+        stage.notebook, stage.depends_on = spec["notebook"], list(spec["depends_on"])
+        if name not in event["kept"]:
+            stage.status, stage.why = StageStatus.PENDING, ""
+        for attempt in stage.attempts:
+            if attempt.status is AttemptStatus.RUNNING:
+                attempt.status = AttemptStatus.INTERRUPTED
+                attempt.error = {"type": "Interrupted", "message": "the runner was killed", "cell": None}
+
+
+def _stage_settled(record: RunRecord, event: Event) -> None:
+    stage = record.stages[event["stage"]]
+    stage.status, stage.why = StageStatus(event["status"]), event["why"]
+    for key in ("scraps", "inputs", "outputs", "parameters"):
+        if key in event:
+            setattr(stage, key, event[key])
+
+
+def _attempt_started(record: RunRecord, event: Event) -> None:
+    stage = record.stages[event["stage"]]
+    stage.status, stage.why = StageStatus.RUNNING, event["why"]
+    stage.parameters, stage.engine, stage.inputs = event["parameters"], event["engine"], event["inputs"]
+    stage.attempts.append(Attempt(event["n"], AttemptStatus.RUNNING, event["at"], event["notebook"]))
+
+
+def _attempt_finished(record: RunRecord, event: Event) -> None:
+    stage = record.stages[event["stage"]]
+    attempt = next(a for a in reversed(stage.attempts) if a.n == event["n"])
+    attempt.status = AttemptStatus(event["status"])
+    attempt.finished_at, attempt.seconds, attempt.error = event["at"], event["seconds"], event["error"]
+    attempt.peak_rss_bytes, attempt.cpu_seconds = event["peak_rss_bytes"], event["cpu_seconds"]
+    stage.scraps = event["scraps"]
+
+
+def _tracking_linked(record: RunRecord, event: Event) -> None:
+    record.mlflow = event["mlflow"]
+
+
+def _run_finished(record: RunRecord, event: Event) -> None:
+    record.status, record.exit_code = RunStatus(event["status"]), event["exit_code"]
+    record.finished_at = event["at"]
+
+
+_HANDLERS: dict[str, Callable[[RunRecord, Event], None]] = {
+    "run_resumed": _run_resumed,
+    "stage_settled": _stage_settled,
+    "attempt_started": _attempt_started,
+    "attempt_finished": _attempt_finished,
+    "tracking_linked": _tracking_linked,
+    "run_finished": _run_finished,
+}

@@ -1,0 +1,88 @@
+"""What a pipeline is: stages, their retry policy, where tables and tracking live."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class RunIf(StrEnum):
+    """When a stage may start, given how its upstream stages ended (Databricks' own names)."""
+
+    ALL_SUCCESS = "ALL_SUCCESS"
+    ALL_DONE = "ALL_DONE"
+    NONE_FAILED = "NONE_FAILED"
+    AT_LEAST_ONE_SUCCESS = "AT_LEAST_ONE_SUCCESS"
+    ALL_FAILED = "ALL_FAILED"
+    AT_LEAST_ONE_FAILED = "AT_LEAST_ONE_FAILED"
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how soon a failed attempt is repeated.
+
+    `timeout` bounds one attempt; None means no bound. The wait doubles from `min_interval` with each
+    retry, with jitter.
+    """
+
+    max_retries: int = 0
+    min_interval: timedelta = timedelta(0)
+    timeout: timedelta | None = None
+    retry_on_timeout: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One notebook of a pipeline.
+
+    `parameters` may hold references such as `{{tasks.train.values.auc}}`, resolved when the stage
+    starts. `reads` and `writes` name Delta tables. `only_if` is a reference to a scrap: the stage is
+    skipped unless it is true.
+    """
+
+    name: str
+    notebook: Path
+    depends_on: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    retry: RetryPolicy = RetryPolicy()
+    run_if: RunIf = RunIf.ALL_SUCCESS
+    only_if: str | None = None
+    profile: str | None = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run keeps its records, tables, files and tracking data."""
+
+    root: Path
+    runs: Path
+    warehouse: Path
+    tables: Path
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where MLflow records a run. `uri` is a tracking URI, resolved: never null."""
+
+    uri: str
+    experiment: str
+    registered_model: str
+    artifacts: str | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist."""
+
+    name: str
+    stages: Mapping[str, Stage]
+    parameters: Mapping[str, Any]
+    places: Places
+    tracking: Tracking
+    engine: str = "auto"
+    notifications: Mapping[str, Any] = field(default_factory=dict)
+    params_files: tuple[str, ...] = ()

@@ -1,0 +1,108 @@
+"""The record of a run: what `run.json` holds, folded from the journal's events.
+
+`RunRecord` is the only mutable state of a run, and only `apply` changes it: the same events give the
+same record, whether they come live or are read back from `events.jsonl` after a crash.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class StageStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    REUSED = "reused"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UPSTREAM_FAILED = "upstream_failed"
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage has a result that others may stand on."""
+        return self in (StageStatus.SUCCEEDED, StageStatus.REUSED)
+
+
+class AttemptStatus(StrEnum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    KERNEL_DIED = "kernel_died"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass
+class Attempt:
+    """One execution of a stage. Times are UTC ISO 8601, sizes bytes, durations seconds."""
+
+    n: int
+    status: AttemptStatus
+    started_at: str
+    notebook: str
+    finished_at: str | None = None
+    seconds: float | None = None
+    error: dict[str, Any] | None = None  # type, message, cell
+    peak_rss_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+@dataclass
+class StageRecord:
+    """What is known of one stage of a run."""
+
+    name: str
+    notebook: str
+    depends_on: list[str]
+    status: StageStatus = StageStatus.PENDING
+    why: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    engine: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    inputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, dict[str, int]] = field(default_factory=dict)
+    scraps: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds over all attempts, waits between them not counted."""
+        return sum(attempt.seconds or 0.0 for attempt in self.attempts)
+
+
+@dataclass
+class RunRecord:
+    """What is known of a run; `to_json` is the content of `run.json`."""
+
+    run_id: str
+    pipeline: str
+    started_at: str
+    status: RunStatus = RunStatus.RUNNING
+    exit_code: int | None = None
+    finished_at: str | None = None
+    params_files: list[str] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    git: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, StageRecord] = field(default_factory=dict)
+    mlflow: dict[str, Any] = field(default_factory=dict)
+    pins: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def gate(self) -> dict[str, Any] | None:
+        """The gate's verdict, where a stage glued one as the scrap `gate`."""
+        for stage in self.stages.values():
+            verdict = stage.scraps.get("gate")
+            if isinstance(verdict, dict) and "passed" in verdict:
+                return verdict
+        return None

@@ -1,0 +1,95 @@
+"""How a table is described: columns with units, key, layout. `flightdelay.schema` is written in these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """Column types that pandas (Arrow-backed), polars, DuckDB and Spark all keep without loss."""
+
+    STRING = "string"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT64 = "float64"
+    BOOL = "bool"
+    DATE = "date"
+    TIMESTAMP = "timestamp"  # an instant, microseconds, UTC
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `unit` is free text (`min`, `USD`, `UTC`); `minimum`/`maximum` bound non-null values."""
+
+    name: str
+    kind: Kind
+    description: str
+    unit: str | None = None
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of a table are laid out; applied by every engine that writes it."""
+
+    z_order: tuple[str, ...] = ()
+    partition_by: tuple[str, ...] = ()
+    target_file_bytes: int = 128 * 1024 * 1024
+    statistics_columns: int = 32
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """A named table: its columns in order, its key, and what share of bad rows is tolerated.
+
+    Rows that break a rule are counted and dropped while they are at most `max_bad_share` of all rows
+    (0..1); above it the write is refused.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    layout: Layout = Layout()
+    max_bad_share: float = 0.0
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+Predicate = tuple[str, str, Any]
+"""One condition `(column, op, value)` with op one of `= != < <= > >= in`; a list of them means *and*."""
+
+Predicates = Sequence[Predicate]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table: who committed it, and how large the table is at it.
+
+    `dropped` counts the rows left out of the write, by the rule that they break. `repeated` says that
+    nothing was written now, because this run and stage had already committed this version.
+    """
+
+    version: int
+    rows: int
+    size_bytes: int
+    run_id: str | None = None
+    stage: str | None = None
+    attempt: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    repeated: bool = False
+
+    def to_json(self) -> dict[str, int]:
+        return {"version": self.version, "rows": self.rows, "bytes": self.size_bytes}
+
+
+Pins = Mapping[str, int]
+"""Table name → the version that a stage reads."""
