@@ -1,0 +1,161 @@
+"""The `parameters` cell, read by Python's own parser: names, annotations, defaults, comments."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Optional, Union
+
+from stagebook.errors import UnsafeInjection
+from stagebook.notebook.outline import Outline, without_magics
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One assignment of the parameters cell.
+
+    `annotation` is its source text; `type` the type that it names, or None where it has none or names
+    something other than builtins, `Literal`, `Optional` and `Union`.
+    """
+
+    name: str
+    annotation: str | None
+    type: Any  # a type form, as typing spells them
+    default: Any
+    comment: str
+
+
+def declared(notebook: Outline) -> dict[str, Parameter] | None:
+    """What the notebook declares, by name; None where it has no parameters cell or is not Python.
+
+    Raises:
+        SyntaxError: if the cell is not valid Python.
+    """
+    cell = notebook.parameters_cell
+    if cell is None or notebook.language != "python":
+        return None
+    source = without_magics(cell.source)
+    comments = {number: text for number, text in _comments(source)}
+    found: dict[str, Parameter] = {}
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
+                text, kind = ast.unparse(annotation), _type_of(annotation)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                text, kind = None, None
+            case _:
+                continue
+        comment = comments.get(statement.end_lineno or statement.lineno, "")
+        found[name] = Parameter(name, text, kind, _literal(value), comment)
+    return found
+
+
+def check_injected(source: str) -> None:
+    """Refuse an injected cell that is anything but `name = literal` lines.
+
+    Papermill writes parameter names and some values into source unescaped; this is what stands between
+    a parameter file and code execution.
+
+    Raises:
+        UnsafeInjection: naming the line.
+    """
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name()], value=value) if _is_literal(value):
+                continue
+        raise UnsafeInjection(
+            f"line {statement.lineno} of the injected cell is not a plain value: {ast.unparse(statement)}"
+        )
+
+
+_NOT_FINITE = re.compile(r"float\('(nan|inf|-inf)'\)")
+
+
+def _is_literal(node: ast.expr) -> bool:
+    if _NOT_FINITE.fullmatch(ast.unparse(node)):
+        return True
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _literal(node: ast.expr | None) -> Any:
+    if node is None:
+        return None
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return ast.unparse(node)
+
+
+def _comments(source: str) -> Iterator[tuple[int, str]]:
+    import io
+    import tokenize
+
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string.lstrip("# ").strip()
+    except tokenize.TokenError:
+        return
+
+
+_NAMES: dict[str, Any] = {
+    "int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": None,
+    "List": list, "Dict": dict, "Any": Any, "object": Any,
+}  # fmt: skip
+_GENERICS: dict[str, Any] = {
+    "list": list, "List": list, "dict": dict, "Dict": dict, "Literal": Literal, "Optional": Optional, "Union": Union,
+}  # fmt: skip
+
+
+class _Unknown(Exception):
+    pass
+
+
+def _type_of(annotation: ast.expr) -> Any:
+    """The type that an annotation names, built from its syntax without evaluating anything."""
+    try:
+        return _build(annotation)
+    except (_Unknown, SyntaxError, TypeError):
+        return None
+
+
+def _build(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=None):
+            return None
+        case ast.Constant(value=str(text)):
+            return _build(ast.parse(text, mode="eval").body)
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in _NAMES:
+            return _NAMES[name]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return Union[_build(left), _build(right)]  # noqa: UP007 - built at run time
+        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inner) if name in _GENERICS:
+            parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            if name == "Literal":
+                return Literal[tuple(ast.literal_eval(part) for part in parts)]
+            return _GENERICS[name][tuple(_build(part) for part in parts) if len(parts) > 1 else _build(parts[0])]
+    raise _Unknown
+
+
+def contradiction(parameter: Parameter, value: Any) -> str | None:
+    """Why a value does not fit the parameter's annotation, or None where it fits or nothing is annotated."""
+    if parameter.type is None and parameter.annotation != "None":
+        return None
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(parameter.type).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = "".join(f"[{place!r}]" for place in first["loc"] if not isinstance(place, str) or place not in _BRANCHES)
+        shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "…"
+        return f"{shown} is not {parameter.annotation}" + (f" (at {at}: {first['msg'].lower()})" if at else "")
+    return None
+
+
+_BRANCHES = {"int", "float", "str", "bool", "none", "list", "dict"}
+"""Names that pydantic puts into an error's place for the branches of a union."""
