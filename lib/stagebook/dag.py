@@ -1,0 +1,136 @@
+"""Order, selection and readiness of stages: pure functions over names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+from stagebook.errors import ConfigError, did_you_mean
+from stagebook.model.pipeline import RunIf
+from stagebook.model.record import StageStatus
+
+Graph = Mapping[str, Sequence[str]]
+"""Stage name → the names of the stages that it depends on."""
+
+
+def find_cycle(graph: Graph) -> list[str] | None:
+    """One cycle as a closed path (`a, b, a`), or None."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return None
+
+
+def order(graph: Graph) -> list[str]:
+    """All stages, each after what it depends on; stages that are free to swap keep the order given."""
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
+    rank = {name: place for place, name in enumerate(graph)}
+    ordered: list[str] = []
+    while sorter.is_active():
+        for name in sorted(sorter.get_ready(), key=rank.__getitem__):
+            ordered.append(name)
+            sorter.done(name)
+    return ordered
+
+
+def upstream(graph: Graph, names: Iterable[str]) -> set[str]:
+    """The names and everything that they depend on, directly or not."""
+    return _reach(graph, names)
+
+
+def downstream(graph: Graph, names: Iterable[str]) -> set[str]:
+    """The names and everything that depends on them, directly or not."""
+    children: dict[str, list[str]] = {name: [] for name in graph}
+    for name, parents in graph.items():
+        for parent in parents:
+            children[parent].append(name)
+    return _reach(children, names)
+
+
+def _reach(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> set[str]:
+    reached: set[str] = set()
+    frontier = list(names)
+    while frontier:
+        name = frontier.pop()
+        if name not in reached:
+            reached.add(name)
+            frontier.extend(edges[name])
+    return reached
+
+
+def select(
+    graph: Graph,
+    *,
+    first: Sequence[str] = (),
+    last: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> set[str]:
+    """The stages that `--from`, `--to` and `--only` name together.
+
+    `first` takes the stages and all downstream, `last` the stages and all upstream; both at once take
+    what lies between. `only` takes just the stages named, `+b` with all upstream, `b+` with all
+    downstream of `b`.
+
+    Raises:
+        ConfigError: if a name is not a stage, or if nothing is left.
+    """
+    chosen = set(graph)
+    if first:
+        chosen &= downstream(graph, [_known(graph, name, "--from") for name in first])
+    if last:
+        chosen &= upstream(graph, [_known(graph, name, "--to") for name in last])
+    if only:
+        named: set[str] = set()
+        for term in only:
+            name = _known(graph, term.strip("+"), "--only")
+            named.add(name)
+            named |= upstream(graph, [name]) if term.startswith("+") else set()
+            named |= downstream(graph, [name]) if term.endswith("+") else set()
+        chosen &= named
+    if not chosen:
+        raise ConfigError("--from, --to and --only leave no stage to run.\n  stages: " + ", ".join(graph))
+    return chosen
+
+
+def _known(graph: Graph, name: str, flag: str) -> str:
+    if name in graph:
+        return name
+    raise ConfigError(
+        f"{flag}: there is no stage '{name}'.{did_you_mean(name, list(graph))}\n  stages: {', '.join(graph)}"
+    )
+
+
+Readiness = Literal["wait", "start", "upstream_failed", "skip"]
+
+
+def readiness(run_if: RunIf, upstream_states: Sequence[StageStatus]) -> Readiness:
+    """Whether a stage may start, given how the stages that it depends on ended.
+
+    As on Databricks, a stage waits until every upstream stage has ended. A skipped upstream stage is
+    neither a success nor a failure; `upstream_failed` counts as a failure. A stage whose upstream was
+    skipped (and did not fail) is skipped too, unless its `run_if` says otherwise.
+    """
+    if any(state in (StageStatus.PENDING, StageStatus.RUNNING) for state in upstream_states):
+        return "wait"
+    succeeded = [state.done for state in upstream_states]
+    failed = [state in (StageStatus.FAILED, StageStatus.UPSTREAM_FAILED) for state in upstream_states]
+    match run_if:
+        case RunIf.ALL_SUCCESS:
+            go = all(succeeded)
+        case RunIf.ALL_DONE:
+            go = True
+        case RunIf.NONE_FAILED:
+            go = not any(failed) and (any(succeeded) or not upstream_states)
+        case RunIf.AT_LEAST_ONE_SUCCESS:
+            go = any(succeeded) or not upstream_states
+        case RunIf.ALL_FAILED:
+            go = all(failed)
+        case RunIf.AT_LEAST_ONE_FAILED:
+            go = any(failed)
+    if go:
+        return "start"
+    return "upstream_failed" if any(failed) and run_if in _NEED_SUCCESS else "skip"
+
+
+_NEED_SUCCESS = (RunIf.ALL_SUCCESS, RunIf.NONE_FAILED, RunIf.AT_LEAST_ONE_SUCCESS)

@@ -1,0 +1,185 @@
+"""The entrance: names of parameter files in, a checked `Pipeline` out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from stagebook.errors import ConfigError
+from stagebook.model.pipeline import Pipeline, Places, RetryPolicy, Stage, Tracking
+from stagebook.notebook.outline import outline
+from stagebook.notebook.parameters import Parameter, declared
+from stagebook.params import checks, merge, overrides, structure
+from stagebook.params.findings import Finding, InvalidParameters
+from stagebook.params.merge import Merged
+from stagebook.params.spec import PipelineSpec, RetrySpec, StageSpec
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line says on top of the parameter files."""
+
+    parameters: tuple[str, ...] = ()
+    retries: int | None = None
+    engine: str | None = None
+    runs_dir: Path | None = None
+    warehouse: Path | None = None
+
+
+def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path) -> Pipeline:
+    """Read, merge and check parameter files; nothing is started or written.
+
+    Args:
+        names: paths, or names looked up in `params/`; later ones win.
+        environ: `STAGEBOOK_PARAM_<NAME>`, `STAGEBOOK_RUNS_DIR` and `STAGEBOOK_WAREHOUSE` are read.
+    Raises:
+        InvalidParameters: with all findings at once.
+        ConfigError: if a file is missing or is not YAML.
+    """
+    if not names:
+        raise ConfigError("--params is missing: name a parameter file, such as `--params dev.yaml`.")
+    merged, files = merge.read_layers(names, cwd)
+    root = _project_root(files[-1])
+    spec, findings = structure.parse(merged)
+    if spec is None:
+        raise InvalidParameters.of(_in_order(findings))
+    known, notebook_findings = _declared(spec, merged, root)
+    findings += notebook_findings
+    findings += overrides.apply(
+        merged, environ, flags.parameters, {name: list(known.get(name) or ()) for name in spec.stages}
+    )
+    overridden, again = structure.parse(merged)
+    findings += [finding for finding in again if finding not in findings]
+    spec = overridden or spec
+    left_out = frozenset(set(merged.values.get("stages", {})) - set(spec.stages))
+    subject = checks.Subject(spec, merged, known, left_out)
+    findings += [finding for rule in checks.RULES for finding in rule(subject)]
+    if findings:
+        raise InvalidParameters.of(_in_order(findings))
+    return _pipeline(spec, known, root, files, flags, environ)
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    def place(finding: Finding) -> tuple[str, int]:
+        file, _, line = finding.where.rpartition(":")
+        return (file, int(line)) if line.isdigit() else (finding.where, 0)
+
+    return sorted(findings, key=place)
+
+
+def _project_root(file: Path) -> Path:
+    """Paths in a parameter file count from the folder that holds `params/`, or from the file's own."""
+    return file.parent.parent if file.parent.name == "params" else file.parent
+
+
+def _declared(spec: PipelineSpec, merged: Merged, root: Path) -> tuple[checks.Declared, list[Finding]]:
+    """Each stage's parameters; a missing or broken notebook is a finding. Each file is read once."""
+    findings: list[Finding] = []
+    by_path: dict[Path, dict[str, Parameter] | None] = {}
+    known: dict[str, dict[str, Parameter] | None] = {}
+    for name, stage in spec.stages.items():
+        path = root / stage.notebook
+        key, where = f"stages.{name}.notebook", merged.where(("stages", name, "notebook"))
+        if path not in by_path:
+            try:
+                by_path[path] = declared(outline(path))
+            except ConfigError as error:
+                by_path[path] = None
+                findings.append(Finding(where, key, str(error)))
+            except SyntaxError as error:
+                by_path[path] = None
+                findings.append(
+                    Finding(
+                        where,
+                        key,
+                        f"{path}: its parameters cell is not Python: {error.msg} (line {error.lineno}).",
+                    )
+                )
+        known[name] = by_path[path]
+    return known, findings
+
+
+def _pipeline(
+    spec: PipelineSpec,
+    known: checks.Declared,
+    root: Path,
+    files: Sequence[Path],
+    flags: Flags,
+    environ: Mapping[str, str],
+) -> Pipeline:
+    places = _places(spec, root, flags, environ)
+    shared = dict(spec.parameters)
+    if spec.gate:
+        shared["gate"] = [rule.model_dump(exclude_defaults=True) for rule in spec.gate]
+    stages = {
+        name: _stage(name, stage, spec.defaults, shared, known[name] or {}, root, flags)
+        for name, stage in spec.stages.items()
+    }
+    return Pipeline(
+        name=spec.pipeline,
+        stages=stages,
+        parameters=shared,
+        places=places,
+        tracking=_tracking(spec, places),
+        engine=flags.engine or spec.tables.engine,
+        notifications=spec.notifications.model_dump(),
+        params_files=tuple(_relative(file, root) for file in files),
+    )
+
+
+def _relative(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _stage(
+    name: str,
+    spec: StageSpec,
+    defaults: RetrySpec,
+    shared: Mapping[str, Any],
+    known: Mapping[str, Parameter],
+    root: Path,
+    flags: Flags,
+) -> Stage:
+    return Stage(
+        name=name,
+        notebook=(root / spec.notebook).resolve(),
+        depends_on=tuple(dict.fromkeys(spec.depends_on)),
+        parameters={key: value for key, value in shared.items() if key in known} | dict(spec.parameters),
+        reads=tuple(spec.reads),
+        writes=tuple(spec.writes),
+        retry=_retry(spec, defaults, flags.retries),
+        run_if=spec.run_if,
+        only_if=spec.only_if,
+        profile=spec.profile,
+    )
+
+
+def _retry(spec: RetrySpec, defaults: RetrySpec, retries: int | None) -> RetryPolicy:
+    def value(key: str, fallback: Any) -> Any:
+        own = getattr(spec, key)
+        return own if own is not None else next((v for v in (getattr(defaults, key),) if v is not None), fallback)
+
+    timeout = value("timeout_seconds", 0)
+    return RetryPolicy(
+        max_retries=retries if retries is not None else value("max_retries", 0),
+        min_interval=timedelta(milliseconds=value("min_retry_interval_millis", 0)),
+        timeout=timedelta(seconds=timeout) if timeout else None,
+        retry_on_timeout=value("retry_on_timeout", False),
+    )
+
+
+def _places(spec: PipelineSpec, root: Path, flags: Flags, environ: Mapping[str, str]) -> Places:
+    moved = flags.warehouse or environ.get("STAGEBOOK_WAREHOUSE")
+    warehouse = Path(moved).absolute() if moved else root / spec.warehouse
+    runs_dir = flags.runs_dir or environ.get("STAGEBOOK_RUNS_DIR")
+    runs = Path(runs_dir).absolute() if runs_dir else root / spec.runs_dir
+    own_tables = spec.tables.root is not None and not moved
+    tables = root / str(spec.tables.root) if own_tables else warehouse / "tables"
+    return Places(root.resolve(), runs.resolve(), warehouse.resolve(), tables.resolve())
+
+
+def _tracking(spec: PipelineSpec, places: Places) -> Tracking:
+    uri = spec.tracking.uri or f"sqlite:///{places.warehouse / 'mlflow.db'}"
+    artifacts = None if spec.tracking.uri else str(places.warehouse / "mlartifacts")
+    return Tracking(uri, spec.tracking.experiment, spec.tracking.registered_model, artifacts)

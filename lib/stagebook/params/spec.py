@@ -1,0 +1,124 @@
+"""What a parameter file may say: the pydantic models that the merged mapping must fit.
+
+Keys carry Databricks' names wherever Databricks has one. A model's docstring and field descriptions
+are the reference that the README's table is checked against.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stagebook.model.gate import Metric
+from stagebook.model.pipeline import RunIf
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
+Event = Literal["success", "failure", "gate_refused", "interrupted"]
+
+
+class Strict(BaseModel):
+    """Unknown keys are findings, values are never coerced, and nothing changes after parsing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RetrySpec(Strict):
+    """How a stage is retried; in `defaults` for all stages, in a stage for that one."""
+
+    max_retries: int | None = Field(default=None, ge=0, le=100, description="attempts after the first")
+    min_retry_interval_millis: int | None = Field(
+        default=None, ge=0, description="wait before the first retry; doubles with each, with jitter"
+    )
+    timeout_seconds: float | None = Field(default=None, ge=0, description="limit of one attempt; 0 means none")
+    retry_on_timeout: bool | None = Field(
+        default=None, description="whether an attempt that ran out of time is retried"
+    )
+
+
+class StageSpec(RetrySpec):
+    """One stage: a notebook with its place in the graph."""
+
+    notebook: str = Field(description="path of the notebook, from the project's root")
+    depends_on: list[str] = Field(default_factory=list, description="stages that must end first")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="values for the parameters cell")
+    reads: list[Name] = Field(default_factory=list, description="tables that the stage reads, pinned for the run")
+    writes: list[Name] = Field(default_factory=list, description="tables that the stage must have written")
+    run_if: RunIf = Field(
+        default=RunIf.ALL_SUCCESS, strict=False, description="how the upstream stages must have ended"
+    )
+    only_if: str | None = Field(
+        default=None, description="reference to a scrap; the stage is skipped unless it is true"
+    )
+    profile: str | None = Field(default=None, description="workload profile: what the stage would run on")
+
+
+class TablesSpec(Strict):
+    """Where tables live and what computes on them."""
+
+    root: str | None = Field(default=None, description="folder of the Delta tables; default: `tables` in the warehouse")
+    engine: Literal["auto", "pandas"] = Field(default="auto", description="what computes on tables")
+
+
+class TrackingSpec(Strict):
+    """Where MLflow records runs and models."""
+
+    uri: str | None = Field(default=None, description="tracking URI; default: `mlflow.db` in the warehouse")
+    experiment: str = Field(default="stagebook", description="MLflow experiment")
+    registered_model: str = Field(default="model", description="name in the model registry")
+
+
+class GateSpec(Strict):
+    """One rule of the validation gate: a metric against a threshold, the baseline or the champion."""
+
+    metric: Metric = Field(description="figure on the hold-out")
+    threshold: float | None = Field(default=None, description="bound that the figure must reach")
+    better_than: Literal["baseline", "champion"] | None = Field(default=None, description="model that must be matched")
+    slices: list[str] = Field(default_factory=list, description="columns whose every value must pass by itself")
+    min_slice_rows: int = Field(default=0, ge=0, description="smaller slices are not judged")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "GateSpec":
+        if (self.threshold is None) == (self.better_than is None):
+            raise ValueError("a rule has either `threshold` or `better_than`")
+        return self
+
+
+class NotificationsSpec(Strict):
+    """When to send notices; where to is in the environment: STAGEBOOK_NOTIFY_URLS."""
+
+    on: list[Event] = Field(
+        default_factory=lambda: ["success", "failure", "gate_refused", "interrupted"],
+        description="ends of a run that are told",
+    )
+
+
+class AutoscaleSpec(Strict):
+    """How many workers a cluster may have."""
+
+    min_workers: int = Field(ge=0, description="at least")
+    max_workers: int = Field(ge=1, description="at most")
+
+
+class ProfileSpec(Strict):
+    """A workload profile: the cluster that a stage would run on."""
+
+    node_type_id: str | None = Field(default=None, description="node type of the workers; none: this machine")
+    driver_node_type_id: str | None = Field(default=None, description="node type of the driver")
+    num_workers: int | None = Field(default=None, ge=0, description="workers; 0 is a single node")
+    autoscale: AutoscaleSpec | None = Field(default=None, description="bounds instead of `num_workers`")
+    autotermination_minutes: int | None = Field(default=None, ge=0, description="idle minutes until it stops by itself")
+
+
+class PipelineSpec(Strict):
+    """The whole of a merged parameter file."""
+
+    pipeline: Name = Field(default="pipeline", description="name of the pipeline")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="reach each stage that declares the name")
+    defaults: RetrySpec = Field(default_factory=RetrySpec, description="retry policy of all stages")
+    stages: dict[Name, StageSpec] = Field(min_length=1, description="the stages, by name")
+    tables: TablesSpec = Field(default_factory=TablesSpec, description="see TablesSpec")
+    tracking: TrackingSpec = Field(default_factory=TrackingSpec, description="see TrackingSpec")
+    gate: list[GateSpec] = Field(default_factory=list, description="handed to the stage that declares `gate`")
+    notifications: NotificationsSpec = Field(default_factory=NotificationsSpec, description="see NotificationsSpec")
+    profiles: dict[Name, ProfileSpec] = Field(default_factory=dict, description="workload profiles by name")
+    runs_dir: str = Field(default="runs", description="folder of the run records")
+    warehouse: str = Field(default="warehouse", description="folder of tables, files and tracking data")

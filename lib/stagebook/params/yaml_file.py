@@ -1,0 +1,141 @@
+"""One YAML file as plain values, and where each of them stands.
+
+YAML 1.2 through ruamel.yaml: `no` is a string, `012` is 12, `1e-3` a number, `12:30` a string. Refused
+are aliases (a 300-byte alias bomb grows nine-fold a level), tags, duplicate keys, and files that are
+larger or deeper than any pipeline needs. Dates stay the strings that they look like.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from stagebook.errors import ConfigError
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 40
+MAX_NODES = 200_000
+
+Key = tuple[str | int, ...]
+"""The way from the top of a document to a value: `("stages", "train", "max_retries")`."""
+
+
+class InvalidYaml(ConfigError):
+    """A parameter file is not YAML that we accept."""
+
+    @classmethod
+    def at(cls, path: str, line: int, why: str) -> Self:
+        return cls(f"{path}:{line}: {why}")
+
+
+@dataclass
+class Document:
+    """A parsed mapping and the line (from 1) of every key in it."""
+
+    path: str
+    values: dict[str, Any]
+    lines: dict[Key, int] = field(default_factory=dict)
+
+
+def read(path: Path, shown: str) -> Document:
+    """Parse a parameter file; `shown` is how messages name it.
+
+    Raises:
+        InvalidYaml: with the line and what to write instead.
+    """
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise InvalidYaml.at(shown, 1, f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidYaml.at(shown, 1, f"this is not UTF-8 text ({error.reason} at byte {error.start}).") from None
+    return parse(text, shown)
+
+
+def parse(text: str, shown: str) -> Document:
+    """Parse the text of a parameter file. An empty text is an empty mapping."""
+    yaml = YAML(typ="safe", pure=True)
+    node = _compose(yaml, text, shown)
+    document = Document(shown, {})
+    if node is not None:
+        if not isinstance(node, MappingNode):
+            raise InvalidYaml.at(
+                shown, node.start_mark.line + 1, "a parameter file is a mapping of `key: value` lines."
+            )
+        document.values = _value(node, (), document, yaml)
+    return document
+
+
+def scalar(text: str) -> Any:
+    """The YAML value of a flag or environment variable: `3` → 3, `[a, b]` → a list, `no` → "no".
+
+    Raises:
+        InvalidYaml: if the text is not one YAML value.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    node = _compose(yaml, text, "value")
+    return None if node is None else _value(node, (), Document("value", {}), yaml)
+
+
+def _compose(yaml: YAML, text: str, shown: str) -> Node | None:
+    try:
+        _guard(yaml, text, shown)
+        return yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(part for part in (error.problem, error.context) if part)
+        raise InvalidYaml.at(shown, mark.line + 1 if mark else 1, f"this is not YAML: {what}.") from None
+    except YAMLError as error:
+        raise InvalidYaml.at(shown, 1, f"this is not YAML: {str(error).splitlines()[0]}.") from None
+
+
+def _guard(yaml: YAML, text: str, shown: str) -> None:
+    depth = nodes = 0
+    for event in yaml.parse(text):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, AliasEvent):
+            raise InvalidYaml.at(
+                shown, line, f"the alias '*{event.anchor}' is refused: write the value out, or use `extends`."
+            )
+        if isinstance(event, CollectionStartEvent | ScalarEvent):
+            nodes += 1
+            if event.tag is not None and event.tag != "!":
+                raise InvalidYaml.at(shown, line, f"the tag '{event.tag}' is refused: plain values only.")
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH or nodes > MAX_NODES:
+            raise InvalidYaml.at(shown, line, f"deeper than {MAX_DEPTH} levels or more than {MAX_NODES:,} values.")
+
+
+def _value(node: Node, key: Key, document: Document, yaml: YAML) -> Any:
+    document.lines.setdefault(key, node.start_mark.line + 1)
+    match node:
+        case MappingNode():
+            return _mapping(node, key, document, yaml)
+        case SequenceNode():
+            return [_value(item, (*key, place), document, yaml) for place, item in enumerate(node.value)]
+        case ScalarNode(tag="tag:yaml.org,2002:timestamp"):
+            return node.value
+        case _:
+            return yaml.constructor.construct_object(node)
+
+
+def _mapping(node: MappingNode, key: Key, document: Document, yaml: YAML) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name_node, value_node in node.value:
+        line = name_node.start_mark.line + 1
+        name = _value(name_node, (*key, "?"), document, yaml)
+        if not isinstance(name, str):
+            raise InvalidYaml.at(document.path, line, f"the key {name!r} is not text: put it in quotes.")
+        if name in values:
+            raise InvalidYaml.at(document.path, line, f"the key '{name}' stands twice in the same mapping.")
+        document.lines[(*key, name)] = line
+        values[name] = _value(value_node, (*key, name), document, yaml)
+    return values

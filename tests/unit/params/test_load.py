@@ -1,0 +1,211 @@
+"""From parameter files to a checked pipeline: merging, precedence, and every finding at once."""
+
+from datetime import timedelta
+
+import pytest
+
+from stagebook.errors import ConfigError
+from stagebook.params.findings import InvalidParameters
+from stagebook.params.load import Flags, load
+
+TRAIN = "seed: int = 1  # the seed\nrate: float = 0.1\nnames: list[str] = []\nmode: str = 'a'\n"
+
+
+@pytest.fixture
+def project(tmp_path, notebook, params):
+    notebook("prep", "1", parameters="seed: int = 1")
+    notebook("train", "1", parameters=TRAIN)
+    notebook("bare", "1")
+    params(
+        "base",
+        """\
+        pipeline: demo
+        parameters: {seed: 3}
+        defaults: {max_retries: 2, min_retry_interval_millis: 500, timeout_seconds: 60}
+        stages:
+          prep: {notebook: notebooks/prep.ipynb, writes: [rows]}
+          train:
+            notebook: notebooks/train.ipynb
+            depends_on: [prep]
+            reads: [rows]
+            parameters: {rate: 0.5, names: "{{tasks.prep.values.names}}"}
+            max_retries: 0
+        """,
+    )
+    params("dev", "extends: base.yaml\nparameters: {seed: 4}\n")
+    return tmp_path
+
+
+def loaded(project, *names, p=(), environ=None, **flags):
+    return load(names or ("dev",), Flags(tuple(p), **flags), environ or {}, project)
+
+
+def test_a_file_extends_another_and_wins(project):
+    pipeline = loaded(project)
+    assert pipeline.name == "demo"
+    assert pipeline.params_files == ("params/base.yaml", "params/dev.yaml")
+    assert pipeline.stages["prep"].parameters == {"seed": 4}
+    assert pipeline.stages["train"].parameters == {
+        "seed": 4,
+        "rate": 0.5,
+        "names": "{{tasks.prep.values.names}}",
+    }
+    assert pipeline.stages["prep"].retry.max_retries == 2
+    assert pipeline.stages["train"].retry.max_retries == 0
+    assert pipeline.stages["train"].retry.timeout == timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("name", ["dev", "dev.yaml", "params/dev.yaml"])
+def test_a_name_is_looked_up_in_params(project, name):
+    assert loaded(project, name).name == "demo"
+
+
+def test_a_name_is_looked_up_from_a_folder_below(project):
+    assert load(["dev"], Flags(), {}, project / "notebooks").name == "demo"
+
+
+def test_later_files_win(project, params):
+    params("hot", "stages: {train: {parameters: {rate: 0.9}}}")
+    assert loaded(project, "dev", "hot").stages["train"].parameters["rate"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "train", "prep"),
+    [
+        ({"STAGEBOOK_PARAM_SEED": "5"}, (), 5, 5),
+        ({"STAGEBOOK_PARAM_SEED": "5"}, ("seed=6",), 6, 6),
+        ({"STAGEBOOK_PARAM_TRAIN__SEED": "7"}, (), 7, 4),
+        ({}, ("train.seed=8",), 8, 4),
+        ({}, ("seed=9", "train.seed=8"), 8, 9),
+    ],
+)
+def test_environment_beats_files_and_flags_beat_both(project, environ, flags, train, prep):
+    pipeline = loaded(project, p=flags, environ=environ)
+    assert pipeline.stages["train"].parameters["seed"] == train
+    assert pipeline.stages["prep"].parameters["seed"] == prep
+
+
+def test_a_flag_for_all_stages_replaces_what_a_file_says_for_one(project, params):
+    params("own", "extends: dev.yaml\nstages: {train: {parameters: {seed: 1}}}")
+    assert loaded(project, "own", p=("seed=2",)).stages["train"].parameters["seed"] == 2
+
+
+FINDINGS = [
+    (
+        "stages: {train: {max_retrys: 1}}",
+        r"x.yaml:2: stages.train.max_retrys: unknown key. Did you mean 'max_retries'",
+    ),
+    ("stages: {train: {max_retries: many}}", r"x.yaml:2: stages.train.max_retries: 'many': .*integer"),
+    ("stages: {train: {max_retries: true}}", r"x.yaml:2: stages.train.max_retries: True: .*integer"),
+    ("stages: {train: {run_if: ALL_SUCCES}}", r"'ALL_SUCCES' is not allowed. Did you mean 'ALL_SUCCESS'"),
+    ("stages: {train: {depends_on: [perp]}}", r"there is no stage 'perp'. Did you mean 'prep'"),
+    ("stages: {prep: {depends_on: [train]}}", r"in a circle: (prep → train → prep|train → prep → train)"),
+    ("stages: {train: {notebook: notebooks/trian.ipynb}}", r"trian.ipynb: there is no such notebook"),
+    (
+        "stages: {train: {parameters: {sed: 1}}}",
+        r"x.yaml:2: .*stage 'train' has no parameter 'sed'. Did you mean 'seed'",
+    ),
+    ("parameters: {sede: 1}", r"x.yaml:2: parameters.sede: no notebook declares 'sede'. Did you mean 'seed'"),
+    ("stages: {train: {parameters: {rate: fast}}}", r"stages.train.parameters.rate: 'fast' is not float"),
+    ("stages: {train: {parameters: {names: [a, 1]}}}", r"is not list\[str\] \(at \[1\]"),
+    ("parameters: {seed: '3'}", r"parameters.seed: '3' is not int, as the notebook of stage 'prep'"),
+    (
+        "stages: {prep: {parameters: {seed: '{{tasks.train.values.x}}'}}}",
+        r"stage 'train' is not upstream of 'prep'",
+    ),
+    (
+        "stages: {train: {parameters: {seed: '{{tasks.trian.values.x}}'}}}",
+        r"there is no stage 'trian'. Did you mean",
+    ),
+    (
+        "stages: {train: {parameters: {seed: '{{task.prep.values.x}}'}}}",
+        r"is not a reference that is known here",
+    ),
+    ("stages: {train: {only_if: 'yes'}}", r"only_if: 'yes' is not a reference"),
+    ("stages: {train: {depends_on: []}}", r"'rows' is written by 'prep', which is not upstream"),
+    ("stages: {train: {profile: big}}", r"there is no profile 'big'"),
+    ("stages: {train: {parameters: {names: .nan}}}", r"the number nan cannot be passed"),
+    ("stages: {train: {parameters: {'a b': 1}}}", r"'a b' is not a Python name"),
+    ("tables: {engin: pandas}", r"tables.engin: unknown key. Did you mean 'engine'"),
+    ("gate: [{metric: roc_acu, threshold: 0.6}]", r"'roc_acu' is not allowed. Did you mean 'roc_auc'"),
+    ("gate: [{metric: roc_auc}]", r"a rule has either `threshold` or `better_than`"),
+]
+
+
+@pytest.mark.parametrize(("text", "finding"), FINDINGS, ids=[text for text, _ in FINDINGS])
+def test_a_mistake_is_found_before_anything_starts(project, params, text, finding):
+    params("x", f"extends: base.yaml\n{text}\n")
+    with pytest.raises(InvalidParameters, match=finding):
+        loaded(project, "x")
+
+
+def test_all_findings_come_in_one_go_in_the_order_of_the_file(project, params):
+    params(
+        "x",
+        "extends: base.yaml\nstages:\n  train:\n    max_retrys: 1\n    parameters: {sed: 1, rate: fast}\n",
+    )
+    with pytest.raises(InvalidParameters, match="3 findings, nothing was started") as caught:
+        loaded(project, "x")
+    text = str(caught.value)
+    assert text.index("max_retrys") < text.index("'sed'") < text.index("fast") or text.index("max_retrys") < text.index(
+        "fast"
+    )
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "finding"),
+    [
+        ("trian.seed=1", "there is no stage 'trian'. Did you mean 'train'"),
+        ("train.sede=1", "-p train.sede=1: .*has no parameter 'sede'. Did you mean 'seed'"),
+        ("sede=1", "-p sede=1: .*no notebook declares 'sede'"),
+        ("seed", "this is not name=value"),
+        ("seed=[1", "not YAML"),
+        ("seed=many", "-p seed=many: .*'many' is not int"),
+    ],
+)
+def test_a_mistake_in_a_flag_is_named_with_the_flag(project, flag, finding):
+    with pytest.raises(InvalidParameters, match=finding):
+        loaded(project, p=(flag,))
+
+
+def test_a_mistake_in_an_environment_variable_is_named_with_it(project):
+    with pytest.raises(InvalidParameters, match="STAGEBOOK_PARAM_SEDE: .*no notebook declares 'sede'"):
+        loaded(project, environ={"STAGEBOOK_PARAM_SEDE": "1"})
+
+
+def test_a_notebook_without_a_parameters_cell_takes_what_its_stage_sets(project, params):
+    params("y", "pipeline: y\nstages: {bare: {notebook: notebooks/bare.ipynb, parameters: {anything: [1]}}}")
+    assert loaded(project, "y").stages["bare"].parameters == {"anything": [1]}
+
+
+def test_a_missing_parameter_file_gets_the_nearest_name(project):
+    with pytest.raises(ConfigError, match="there is no parameter file 'dve'. Did you mean 'dev'"):
+        loaded(project, "dve")
+
+
+def test_files_that_extend_each_other_are_refused(project, params):
+    params("a", "extends: b.yaml\n")
+    params("b", "extends: a.yaml\n")
+    with pytest.raises(ConfigError, match="extend each other in a circle: a.yaml → b.yaml → a.yaml"):
+        loaded(project, "a")
+
+
+def test_places_move_by_file_environment_and_flag(project, params, tmp_path):
+    params("z", "extends: base.yaml\nruns_dir: r\nwarehouse: w\n")
+    places = loaded(project, "z").places
+    assert (places.runs, places.warehouse, places.tables) == (
+        tmp_path / "r",
+        tmp_path / "w",
+        tmp_path / "w/tables",
+    )
+    moved = loaded(project, "z", environ={"STAGEBOOK_WAREHOUSE": str(tmp_path / "e")}).places
+    assert moved.tables == tmp_path / "e" / "tables"
+    flagged = loaded(project, "z", environ={"STAGEBOOK_WAREHOUSE": "/e"}, warehouse=tmp_path / "f").places
+    assert flagged.warehouse == tmp_path / "f"
+
+
+def test_the_tracking_database_lies_in_the_warehouse_unless_a_uri_is_given(project, params, tmp_path):
+    assert loaded(project).tracking.uri == f"sqlite:///{tmp_path / 'warehouse/mlflow.db'}"
+    params("t", "extends: base.yaml\ntracking: {uri: 'http://localhost:5000'}\n")
+    assert loaded(project, "t").tracking.uri == "http://localhost:5000"
