@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, the journal, run folders and their locks."""

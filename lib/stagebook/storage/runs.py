@@ -1,0 +1,153 @@
+"""Run folders: `runs/<run id>/` with its journal, record, notebooks, report and lock."""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stagebook.errors import ConfigError, RunHeld, did_you_mean
+from stagebook.model.events import fold
+from stagebook.model.record import SCHEMA_VERSION, RunRecord
+from stagebook.storage import atomic, journal
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run. Nothing here is created until something is written."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def record(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def attempt(self, stage: str, n: int, suffix: str = ".ipynb") -> Path:
+        """Where attempt `n` of a stage leaves its notebook (`.ipynb`), page (`.html`) or log (`.log`)."""
+        return self.path / "stages" / stage / f"attempt-{n}{suffix}"
+
+    def load(self) -> RunRecord | None:
+        """The record, folded from the journal; None where the run was never started."""
+        return fold(journal.read(self.events))
+
+    def save(self, record: RunRecord) -> None:
+        """Write `run.json`, derived from the record."""
+        atomic.write_json(self.record, to_json(record))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            RunHeld: if another process holds it; the message names the owner.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        owner = self.path / "run.owner"
+        lock = FileLock(self.path / "run.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            name = owner.read_text(encoding="utf-8") if owner.exists() else "unknown"
+            raise RunHeld.of(self.run_id, name) from None
+        try:
+            atomic.write_text(owner, f"process {os.getpid()} on {os.uname().nodename}")
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a live process holds the run now."""
+        lock = FileLock(self.path / "run.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+
+def to_json(record: RunRecord) -> dict[str, Any]:
+    """The record as DESIGN's `run.json`."""
+    value = {"schema_version": SCHEMA_VERSION, **asdict(record)}
+    for name, stage in value["stages"].items():
+        del stage["name"]
+        stage["seconds"] = round(record.stages[name].seconds, 3)
+    return value
+
+
+def new_run_id(now: datetime) -> str:
+    """A run id that sorts by time: `20261123T235306Z-1a2b3c`."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def folder(runs: Path, run_id: str) -> RunFolder:
+    """The folder of a run id.
+
+    Raises:
+        ConfigError: if the id could not be a folder name.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise ConfigError(
+            f"--run-id: '{run_id}' cannot name a run.\n"
+            "  Allowed: letters, digits, '.', '_' and '-', starting with a letter or digit, at most 100."
+        )
+    return RunFolder(runs / run_id)
+
+
+def existing(runs: Path) -> list[RunFolder]:
+    """All runs that have a journal, by when they started."""
+    if not runs.is_dir():
+        return []
+    found = [RunFolder(path) for path in runs.iterdir() if (path / "events.jsonl").exists()]
+    return sorted(found, key=_started_at)
+
+
+def _started_at(run: RunFolder) -> str:
+    with run.events.open(encoding="utf-8") as stream:
+        first = stream.readline()
+    match = re.search(r'"at": "([^"]+)"', first)
+    return match.group(1) if match else ""
+
+
+def find(runs: Path, run_id: str | None, *, pipeline: str | None = None) -> RunFolder:
+    """The run of this id, or the last one (of `pipeline`) where no id is given.
+
+    Raises:
+        ConfigError: if there is none; names the nearest.
+    """
+    known = existing(runs)
+    if run_id is None:
+        for run in reversed(known):
+            record = run.load()
+            if record and pipeline in (None, record.pipeline):
+                return run
+        raise ConfigError(f"there is no run yet in {runs}.")
+    for run in known:
+        if run.run_id == run_id:
+            return run
+    names = [run.run_id for run in known]
+    raise ConfigError(
+        f"there is no run '{run_id}' in {runs}.{did_you_mean(run_id, names)}\n"
+        f"  the last runs: {', '.join(names[-5:]) or 'none'}"
+    )

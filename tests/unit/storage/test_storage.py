@@ -1,0 +1,124 @@
+"""Atomic files, the journal, run folders and their locks."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from stagebook.errors import ConfigError, RunHeld
+from stagebook.storage import atomic, journal, runs
+from stagebook.storage.runbook import RunBook
+
+STARTED = {
+    "run_id": "r1", "pipeline": "demo", "params_files": [], "parameters": {}, "request": {}, "git": {},
+    "environment": {}, "pins": {}, "stages": {"a": {"notebook": "a.py", "depends_on": []}},
+}  # fmt: skip
+
+
+def clock():
+    return datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "f.json"
+    atomic.write_text(path, "old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        atomic.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_a_torn_last_line_is_cut_off(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"event": "a"}\n{"event": "b')
+    assert journal.read(path) == [{"event": "a"}]
+    with journal.Journal(path) as book:
+        book.append({"event": "c"})
+    assert journal.read(path) == [{"event": "a"}, {"event": "c"}]
+
+
+def test_the_record_read_back_equals_the_one_held(tmp_path):
+    folder = runs.folder(tmp_path, "r1")
+    with RunBook(folder, clock) as book:
+        book.tell("run_started", **STARTED)
+        book.tell(
+            "attempt_started",
+            stage="a",
+            n=1,
+            why="x",
+            parameters={"p": 1},
+            engine="pandas",
+            inputs={},
+            notebook="n",
+        )
+        book.tell("attempt_finished", stage="a", n=1, status="succeeded", error=None, seconds=1.5, scraps={"s": 2},
+                  peak_rss_bytes=1, cpu_seconds=0.5)  # fmt: skip
+        book.tell("stage_settled", stage="a", status="succeeded", why="x", outputs={"t": {"version": 0}})
+        book.tell("run_finished", status="succeeded", exit_code=0)
+        assert folder.load() == book.record
+    assert atomic.read_json(folder.record)["stages"]["a"]["scraps"] == {"s": 2}
+    assert atomic.read_json(folder.record)["schema_version"] == 1
+
+
+def test_an_attempt_that_the_runner_did_not_outlive_is_interrupted_on_resume(tmp_path):
+    folder = runs.folder(tmp_path, "r1")
+    with RunBook(folder, clock) as book:
+        book.tell("run_started", **STARTED)
+        book.tell(
+            "attempt_started",
+            stage="a",
+            n=1,
+            why="x",
+            parameters={},
+            engine="pandas",
+            inputs={},
+            notebook="n",
+        )
+        book.tell("run_resumed", stages=STARTED["stages"], kept=[])
+        assert book.record.stages["a"].attempts[0].status == "interrupted"
+        assert book.record.stages["a"].status == "pending"
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from stagebook.storage.runs import RunFolder
+with RunFolder(Path(sys.argv[1])).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_is_held_by_one_process_and_free_when_it_dies(tmp_path):
+    folder = runs.folder(tmp_path, "r1")
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder.path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        assert folder.is_held
+        with pytest.raises(RunHeld, match=f"held by another process .process {holder.pid}"), folder.held():
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    assert not folder.is_held
+    with folder.held():
+        pass
+
+
+@pytest.mark.parametrize("bad", ["", "../x", "a/b", ".hidden", "x" * 101, "a b"])
+def test_a_run_id_that_is_no_folder_name_is_refused(tmp_path, bad):
+    with pytest.raises(ConfigError, match="cannot name a run"):
+        runs.folder(tmp_path, bad)
+
+
+def test_the_last_run_is_found_and_an_unknown_one_gets_the_nearest_name(tmp_path):
+    with pytest.raises(ConfigError, match="there is no run yet"):
+        runs.find(tmp_path, None)
+    for hour, name in ((3, "late"), (1, "early")):
+        with RunBook(runs.folder(tmp_path, name), lambda hour=hour: datetime(2026, 1, 1, hour, tzinfo=UTC)) as book:
+            book.tell("run_started", **{**STARTED, "run_id": name})
+    assert runs.find(tmp_path, None).run_id == "late"
+    with pytest.raises(ConfigError, match="there is no run 'latte'.*Did you mean 'late'"):
+        runs.find(tmp_path, "latte")
