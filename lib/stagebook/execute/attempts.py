@@ -1,0 +1,175 @@
+"""One stage from its first attempt to its end: context, attempts, retries, what must be there after."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from stagebook.errors import StagebookError, did_you_mean
+from stagebook.execute.crew import Crew
+from stagebook.execute.job import CellProgress, Job, Outcome
+from stagebook.execute.retry import should_retry, wait_seconds
+from stagebook.execute.supervise import run_attempt
+from stagebook.model.context import VARIABLE, StageContext
+from stagebook.model.pipeline import Pipeline, Stage
+from stagebook.model.record import AttemptStatus, RunRecord, StageStatus
+from stagebook.params.references import resolve
+from stagebook.storage import atomic
+
+
+class MissingScrap(StagebookError):
+    """A stage refers to a scrap that the upstream stage ended without gluing."""
+
+    @classmethod
+    def of(cls, stage: str, scrap: str, glued: list[str]) -> Self:
+        hint = did_you_mean(scrap, glued)
+        return cls(f"stage '{stage}' did not glue '{scrap}'.{hint} It glued: {', '.join(glued) or 'nothing'}")
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What all attempts of a stage have in common."""
+
+    pipeline: Pipeline
+    stage: Stage
+    parameters: dict[str, Any]
+    inputs: dict[str, int]
+    engine: str
+
+
+def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str) -> None:
+    """Attempt a stage until it succeeds, cannot, or may not any more; the record tells how it ended."""
+    record = crew.book.record
+    try:
+        parameters = resolve(dict(stage.parameters), lambda up, scrap: glued(record, up, scrap))
+        inputs = pinned(pipeline, stage, record)
+    except StagebookError as error:
+        crew.book.tell("stage_settled", stage=stage.name, status="failed", why=str(error))
+        return
+    engine = "pandas" if pipeline.engine == "auto" else pipeline.engine
+    start = _Start(pipeline, stage, parameters, inputs, engine)
+    before = len(record.stages[stage.name].attempts)
+    tries = 0
+    while True:
+        tries += 1
+        outcome = _attempt(start, before + tries, crew, why if tries == 1 else "retry")
+        if crew.stop.is_set() or not should_retry(outcome, tries, stage.retry):
+            break
+        if crew.stop.wait(wait_seconds(stage.retry, tries, crew.random)):
+            break
+    _settle(start, outcome, crew, why)
+
+
+def glued(record: RunRecord, stage: str, scrap: str) -> Any:
+    """The value of an upstream scrap.
+
+    Raises:
+        MissingScrap: if the stage ended without gluing it.
+    """
+    scraps = record.stages[stage].scraps
+    if scrap not in scraps:
+        raise MissingScrap.of(stage, scrap, sorted(scraps))
+    return scraps[scrap]
+
+
+def pinned(pipeline: Pipeline, stage: Stage, record: RunRecord) -> dict[str, int]:
+    """The version of each table that the stage reads: what this run committed, else as of the run's start."""
+    versions = {name: version for name, version in record.pins.items() if name in stage.reads}
+    for other in pipeline.stages.values():
+        for name, table in record.stages[other.name].outputs.items():
+            if name in stage.reads:
+                versions[name] = table["version"]
+    return versions
+
+
+def _attempt(start: _Start, n: int, crew: Crew, why: str) -> Outcome:
+    stage, folder = start.stage, crew.book.folder
+    output = folder.attempt(stage.name, n)
+    crew.book.tell(
+        "attempt_started",
+        stage=stage.name,
+        n=n,
+        why=why,
+        parameters=start.parameters,
+        engine=start.engine,
+        inputs=start.inputs,
+        notebook=str(output.relative_to(folder.path)),
+    )
+    began = crew.seconds()
+    job = Job(
+        notebook=str(stage.notebook),
+        output=str(output),
+        folder=str(stage.notebook.parent),
+        parameters=start.parameters,
+        environment=_environment(start, n, crew),
+        label={"run_id": folder.run_id, "stage": stage.name, "attempt": n, "notebook": str(stage.notebook)},
+        timeout_seconds=stage.retry.timeout.total_seconds() if stage.retry.timeout else None,
+    )
+
+    def progress(cell: CellProgress) -> None:
+        crew.progress(stage.name, n, cell)
+
+    outcome = run_attempt(job, log=folder.attempt(stage.name, n, ".log"), stop=crew.stop, progress=progress)
+    if outcome.status is AttemptStatus.SUCCEEDED:
+        outcome = _with_tables(start, outcome, crew)
+    crew.book.tell(
+        "attempt_finished",
+        stage=stage.name,
+        n=n,
+        seconds=round(crew.seconds() - began, 3),
+        **outcome.to_json(),
+    )
+    return outcome
+
+
+def _environment(start: _Start, n: int, crew: Crew) -> dict[str, str]:
+    """The environment variables that make a kernel part of this run."""
+    folder, places, tracking = crew.book.folder, start.pipeline.places, start.pipeline.tracking
+    context = StageContext(
+        run_id=folder.run_id,
+        stage=start.stage.name,
+        attempt=n,
+        run_folder=folder.path,
+        warehouse=places.warehouse,
+        tables=places.tables,
+        engine=start.engine,
+        tracking=tracking,
+        reads=start.stage.reads,
+        writes=start.stage.writes,
+        inputs=start.inputs,
+    )
+    path = folder.attempt(start.stage.name, n, ".context.json")
+    atomic.write_json(path, context.to_json())
+    return {
+        VARIABLE: str(path),
+        "MLFLOW_TRACKING_URI": tracking.uri,
+        "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
+    }
+
+
+def _with_tables(start: _Start, outcome: Outcome, crew: Crew) -> Outcome:
+    """The outcome, or a failure where a table that the stage declares was not committed."""
+    run_id, stage = crew.book.folder.run_id, start.stage
+    for name in stage.writes:
+        if crew.tables.committed(name, run_id=run_id, stage=stage.name) is None:
+            message = f"the stage ended without writing the table '{name}' that its `writes` declares"
+            return Outcome(AttemptStatus.FAILED, {"type": "MissingTable", "message": message, "cell": None}, outcome.scraps,
+                           outcome.peak_rss_bytes, outcome.cpu_seconds)  # fmt: skip
+    return outcome
+
+
+def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str) -> None:
+    stage, run_id = start.stage, crew.book.folder.run_id
+    if outcome.status is not AttemptStatus.SUCCEEDED:
+        error = outcome.error or {}
+        reason = f"{error.get('type')}: {error.get('message')}".splitlines()[0]
+        crew.book.tell("stage_settled", stage=stage.name, status=StageStatus.FAILED.value, why=reason)
+        return
+    commits = {name: crew.tables.committed(name, run_id=run_id, stage=stage.name) for name in stage.writes}
+    outputs = {name: commit.to_json() for name, commit in commits.items() if commit}
+    crew.book.tell(
+        "stage_settled",
+        stage=stage.name,
+        status=StageStatus.SUCCEEDED.value,
+        why=why,
+        outputs=outputs,
+        scraps=outcome.scraps,
+    )

@@ -1,0 +1,40 @@
+"""What running stages needs besides the plan: the book, the tables' log, a stop signal, clocks."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from stagebook.execute.job import CellProgress
+from stagebook.model.tables import Commit
+from stagebook.storage.runbook import RunBook
+
+
+class TableLog(Protocol):
+    """What the runner asks of tables: never data, only what the Delta log says."""
+
+    def committed(self, name: str, *, run_id: str, stage: str) -> Commit | None:
+        """The commit that a stage made in a run, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The tools of a run. `stop` is set to end it early; `seconds` is a clock that only goes forward."""
+
+    book: RunBook
+    tables: TableLog
+    progress: Callable[[str, int, CellProgress], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    random: Random = field(default_factory=Random)
+    seconds: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many stages run at once, and whether others go on after a failure."""
+
+    jobs: int = 1
+    keep_going: bool = False

@@ -1,0 +1,201 @@
+"""The papermill engine: truthful cell states, atomic saves by time, kernels that cannot hang it.
+
+Papermill's own engine calls every cell `completed` after a dead kernel, rewrites the whole notebook at
+each cell's start and end with a plain `open`, and lets a synchronous kernel manager hang on a kernel's
+death. What stays papermill's: loading, parameter injection, the client, error detection.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, NotebookExecutionManager
+
+from stagebook.execute import kernel
+from stagebook.execute.job import CellProgress
+from stagebook.notebook.cells import headings, is_runnable
+from stagebook.notebook.parameters import check_injected
+from stagebook.storage import atomic
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
+    from nbformat import NotebookNode
+
+ENGINE_NAME = "stagebook"
+SAVE_EVERY_SECONDS = 5.0
+SAVE_SHARE = 20.0  # a save may take 1/20 of the time between saves
+
+
+@dataclass
+class Session:
+    """One attempt in this process: where it goes, how long it may take, what happened.
+
+    `deadline` is a `time.monotonic()` value. `running` is the number of the code cell under way.
+    """
+
+    output: Path
+    folder: str
+    environment: dict[str, str]
+    label: dict[str, Any]
+    report: Callable[[CellProgress], None]
+    deadline: float | None = None
+    running: int | None = None
+    notebook: "NotebookNode | None" = None
+    manager: "AsyncKernelManager | None" = None
+    stopping: bool = False
+    finished: bool = False
+    broken: tuple[str, str] | None = None  # type and message, where the kernel stopped answering
+
+    def seconds_left(self) -> float | None:
+        return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
+
+    @property
+    def process_id(self) -> int | None:
+        """The kernel's process, which is also its process group."""
+        process = getattr(getattr(self.manager, "provisioner", None), "process", None)
+        return process.pid if process else None
+
+    @property
+    def kernel_exit(self) -> int | None:
+        """The kernel's exit status once it has ended; negative: minus the signal."""
+        process = getattr(getattr(self.manager, "provisioner", None), "process", None)
+        return process.poll() if process else None
+
+
+class TruthfulManager(NotebookExecutionManager):
+    """Keeps cell states true and saves by time, in one step each."""
+
+    def __init__(self, nb: "NotebookNode", session: Session) -> None:
+        super().__init__(nb, output_path=str(session.output), progress_bar=False)
+        self.session = session
+        self._next_save = 0.0
+
+    def save(self, **kwargs: Any) -> None:
+        """Save if the last save is long enough ago."""
+        if time.monotonic() >= self._next_save:
+            self.save_now()
+
+    def autosave_cell(self, **kwargs: Any) -> None:
+        self.save()
+
+    def save_now(self) -> None:
+        """Replace the notebook on disk by the present state."""
+        started = time.monotonic()
+        atomic.write_text(self.session.output, nbformat.writes(self.nb))
+        took = time.monotonic() - started
+        self._next_save = time.monotonic() + max(SAVE_EVERY_SECONDS, SAVE_SHARE * took)
+
+    def notebook_complete(self, **kwargs: Any) -> None:
+        """Close the notebook. Cells that never ran stay `pending`: nothing is made up."""
+        self.end_time = self.now()
+        papermill = self.nb.metadata.papermill
+        papermill["end_time"] = self.end_time.isoformat()
+        if self.start_time is not None:
+            papermill["duration"] = (self.end_time - self.start_time).total_seconds()
+        papermill["exception"] = any(cell.metadata.papermill["exception"] for cell in self.nb.cells) or None
+        self.save_now()
+
+
+class StageClient(PapermillNotebookClient):
+    """Runs the cells one after the other and says of each how it ended."""
+
+    def papermill_execute_cells(self) -> None:
+        session: Session = self.nb_man.session
+        names = headings(self.nb)
+        runnable = [index for index, cell in enumerate(self.nb.cells) if is_runnable(cell)]
+        for index, cell in enumerate(self.nb.cells):
+            if session.stopping:
+                raise DeadKernelError("stopped between two cells")
+            if index in runnable:
+                session.running = runnable.index(index) + 1
+                session.report(CellProgress(session.running, len(runnable), names[index]))
+            self.nb_man.cell_start(cell, index)
+            try:
+                self.execute_cell(cell, index)
+            except CellExecutionError as error:
+                self._failed(index, error)
+                break
+            except BaseException as error:
+                self._failed(index, error)
+                self.nb.cells[index].outputs.append(_error_output(session, error))
+                raise
+            self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+        session.finished = all(_ran(cell) for cell in self.nb.cells)
+
+    def _failed(self, index: int, error: BaseException) -> None:
+        self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
+        self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+
+
+def _ran(cell: "NotebookNode") -> bool:
+    return not is_runnable(cell) or cell.metadata.papermill["status"] == "completed"
+
+
+class StageEngine(Engine):
+    """Papermill's engine protocol over `TruthfulManager` and `StageClient`."""
+
+    @classmethod
+    def execute_notebook(cls, nb: "NotebookNode", kernel_name: str, *, session: Session, **_: Any) -> "NotebookNode":
+        nb.metadata.papermill["input_path"] = session.label["notebook"]
+        nb.metadata.papermill["output_path"] = str(session.output)
+        nb.metadata["stagebook"] = session.label
+        session.notebook = nb
+        manager = TruthfulManager(nb, session)
+        manager.notebook_start()
+        try:
+            for cell in nb.cells:
+                if "injected-parameters" in cell.metadata.get("tags", []):
+                    check_injected(cell.source)
+            cls.execute_managed_notebook(manager, kernel_name, session=session)
+        finally:
+            manager.notebook_complete()
+        return nb
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: TruthfulManager, kernel_name: str, *, session: Session, **_: Any) -> None:
+        with kernel.manager(kernel_name) as session.manager:
+            client = StageClient(
+                nb_man,
+                km=session.manager,
+                timeout_func=lambda cell: session.seconds_left(),
+                startup_timeout=60,
+                ipython_hist_file=":memory:",
+            )
+            client.owns_km = True  # so that the client ends the kernel it was given
+            client.execute(cwd=session.folder, env=session.environment)
+
+
+def _error_output(session: Session, error: BaseException) -> "NotebookNode":
+    """What the notebook shows under a cell whose kernel did not answer any more."""
+    session.broken = kind, message = describe(session, error)
+    return nbformat.v4.new_output("error", ename=kind, evalue=message, traceback=[f"{kind}: {message}"])
+
+
+def describe(session: Session, error: BaseException) -> tuple[str, str]:
+    """Type and message of an error that did not come from the notebook's own code."""
+    match error:
+        case _ if session.stopping:
+            return "Interrupted", "the run was stopped"
+        case CellTimeoutError():
+            return "Timeout", "the attempt ran out of time"
+        case DeadKernelError():
+            return "KernelDied", _death(session.kernel_exit)
+        case _:
+            return type(error).__name__, str(error) or type(error).__name__
+
+
+def _death(status: int | None) -> str:
+    if status is None:
+        return "the kernel died"
+    if status < 0:
+        import signal
+
+        name = signal.Signals(-status).name
+        hint = "; often this is the system running out of memory" if name == "SIGKILL" else ""
+        return f"the kernel was killed by {name}{hint}"
+    return f"the kernel ended by itself with exit status {status}"

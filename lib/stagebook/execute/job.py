@@ -1,0 +1,61 @@
+"""What the runner tells a worker, and what the worker answers: plain JSON both ways."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from stagebook.model.record import AttemptStatus
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt: execute `notebook` with `parameters`, save it at `output`.
+
+    `timeout_seconds` bounds the whole attempt; `folder` is the kernel's working directory.
+    """
+
+    notebook: str
+    output: str
+    folder: str
+    parameters: dict[str, Any]
+    environment: dict[str, str]
+    label: dict[str, Any]
+    timeout_seconds: float | None = None
+
+    def to_line(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        return cls(**json.loads(line))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. `error` has `type`, `message` and `cell` (number of the code cell, from 1)."""
+
+    status: AttemptStatus
+    error: dict[str, Any] | None = None
+    scraps: dict[str, Any] = field(default_factory=dict)
+    peak_rss_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        return cls(**{**value, "status": AttemptStatus(value["status"])})
+
+    @classmethod
+    def failed(cls, status: AttemptStatus, kind: str, message: str, cell: int | None = None) -> Self:
+        return cls(status, {"type": kind, "message": message, "cell": cell})
+
+
+@dataclass(frozen=True)
+class CellProgress:
+    """A cell that has just started: number `cell` of `of` code cells, under `heading`."""
+
+    cell: int
+    of: int
+    heading: str

@@ -1,0 +1,69 @@
+"""Kernels and what they leave behind: start over IPC, end with all descendants."""
+
+import contextlib
+import ctypes
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
+
+GRACE_SECONDS = 5.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@contextlib.contextmanager
+def manager(kernel_name: str) -> Iterator["AsyncKernelManager"]:
+    """A kernel manager over IPC in a private folder: no port races, nobody else can connect.
+
+    It is the asynchronous one because the synchronous one hangs when its kernel dies. On Windows,
+    where there is no IPC transport, TCP on loopback.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    with tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True) as folder:
+        if sys.platform == "win32":
+            yield AsyncKernelManager(kernel_name=kernel_name)
+        else:
+            connection = str(Path(folder) / "k.json")
+            ip = str(Path(folder) / "k")
+            yield AsyncKernelManager(kernel_name=kernel_name, transport="ipc", connection_file=connection, ip=ip)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of descendants whose own parent dies (Linux), so that none escapes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(grace: float = GRACE_SECONDS) -> None:
+    """End every descendant of this process: TERM, wait, KILL."""
+    end(psutil.Process().children(recursive=True), grace)
+
+
+def end(processes: Iterable[psutil.Process], grace: float = GRACE_SECONDS) -> None:
+    """End these processes: TERM, up to `grace` seconds to leave, KILL."""
+    alive = list(processes)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(alive, timeout=grace)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=grace)
+
+
+def carrying(variable: str, value: str) -> list[psutil.Process]:
+    """Processes whose environment has this variable with this value: what a killed worker left."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(variable) == value:
+                found.append(process)
+    return found

@@ -1,0 +1,78 @@
+"""Running the stages of a plan: ready ones start, each in a thread, until nothing is left to do."""
+
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from stagebook import dag
+from stagebook.execute.attempts import run_stage
+from stagebook.execute.crew import Crew, Limits
+from stagebook.model.pipeline import Pipeline, Stage
+from stagebook.model.record import RunRecord, StageStatus
+from stagebook.params.references import resolve
+
+_POLL_SECONDS = 0.2
+
+
+def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, crew: Crew) -> None:
+    """Run every stage that the record shows as pending; failures end up in the record.
+
+    Without `keep_going` nothing new is started after a failure, except stages whose `run_if` waits for
+    one. `reasons` says why each stage runs.
+    """
+    running: dict[Future[None], str] = {}
+    with ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage") as pool:
+        while True:
+            if not crew.stop.is_set():
+                for name in _startable(pipeline, limits, crew, set(running.values())):
+                    stage = pipeline.stages[name]
+                    running[pool.submit(run_stage, pipeline, stage, crew, reasons.get(name, ""))] = name
+            if not running:
+                break
+            done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                del running[future]
+                future.result()
+    for name, stage in crew.book.record.stages.items():
+        if stage.status is StageStatus.PENDING and not crew.stop.is_set():
+            crew.book.tell("stage_settled", stage=name, status="skipped", why="not started after a failure")
+
+
+def _startable(pipeline: Pipeline, limits: Limits, crew: Crew, under_way: set[str]) -> list[str]:
+    """The stages to start now; those that can never start are settled on the way."""
+    record, starts = crew.book.record, []
+    failed = any(stage.status is StageStatus.FAILED for stage in record.stages.values())
+    for name in dag.order({name: stage.depends_on for name, stage in pipeline.stages.items()}):
+        stage = pipeline.stages[name]
+        if record.stages[name].status is not StageStatus.PENDING or name in under_way:
+            continue
+        match dag.readiness(stage.run_if, [record.stages[up].status for up in stage.depends_on]):
+            case "wait":
+                continue
+            case "start" if (refusal := _refused_by_condition(stage, record)) is not None:
+                crew.book.tell("stage_settled", stage=name, status="skipped", why=refusal)
+            case "start":
+                wanted = limits.keep_going or not failed or _answers_a_failure(stage, record)
+                if wanted and len(starts) + len(under_way) < limits.jobs:
+                    starts.append(name)
+            case "upstream_failed" | "skip" as answer:
+                status = StageStatus.SKIPPED if answer == "skip" else StageStatus.UPSTREAM_FAILED
+                crew.book.tell("stage_settled", stage=name, status=status.value, why=_states(stage, record))
+    return starts
+
+
+def _answers_a_failure(stage: Stage, record: RunRecord) -> bool:
+    """Whether the stage stands right behind a failed one: its `run_if` has let it pass knowingly."""
+    return any(record.stages[up].status is StageStatus.FAILED for up in stage.depends_on)
+
+
+def _states(stage: Stage, record: RunRecord) -> str:
+    states = ", ".join(f"{up} {record.stages[up].status.value.replace('_', ' ')}" for up in stage.depends_on)
+    return f"{states}; runs if {stage.run_if.value}"
+
+
+def _refused_by_condition(stage: Stage, record: RunRecord) -> str | None:
+    """Why `only_if` keeps the stage from running, or None. A scrap that was never glued is not true."""
+    if stage.only_if is None:
+        return None
+    value = resolve(stage.only_if, lambda up, scrap: record.stages[up].scraps.get(scrap))
+    return None if value in (True, "true") else f"only_if {stage.only_if} is {value!r}"
