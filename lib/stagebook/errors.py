@@ -36,6 +36,10 @@ class PermanentError(StagebookError):
 class SchemaViolation(PermanentError):
     """A frame does not fit the declared schema of its table."""
 
+    @classmethod
+    def of(cls, table: str, what: str, *details: str, todo: str) -> Self:
+        return cls("\n".join([f"table '{table}': {what}", *(f"  {detail}" for detail in details), f"  {todo}"]))
+
 
 class UndeclaredTable(PermanentError):
     """A stage touches a table that its `reads` or `writes` does not name."""
@@ -175,4 +179,23 @@ class TrackingUnavailable(StagebookError):
         return cls(
             f"tracking server {uri} does not answer ({why}).\n"
             "  Nothing is lost: the record of the run is kept and sent with the next call."
+        )
+
+
+class BadGateRule(PermanentError):
+    """A rule of the validation gate cannot be meant as written."""
+
+    @classmethod
+    def of(cls, rule: object, why: str, *, name: str = "", allowed: Sequence[str] = ()) -> Self:
+        hint = f"{did_you_mean(name, allowed)}\n  allowed: {', '.join(allowed)}" if allowed else ""
+        return cls(f"gate rule {rule}: {why}.{hint}")
+
+
+class TrackingRefused(TrackingUnavailable):
+    """The tracking server answers, but does not take what it is told; waiting does not help."""
+
+    @classmethod
+    def of(cls, uri: str, why: str) -> Self:
+        return cls(
+            f"tracking server {uri} refuses: {why}\n  The record of the run is kept; `stagebook track` sends it again."
         )

@@ -1,6 +1,6 @@
 """One stage from its first attempt to its end: context, attempts, retries, what must be there after."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from stagebook.errors import StagebookError, did_you_mean
@@ -151,8 +151,8 @@ def _with_tables(start: _Start, outcome: Outcome, crew: Crew) -> Outcome:
     for name in stage.writes:
         if crew.tables.committed(name, run_id=run_id, stage=stage.name) is None:
             message = f"the stage ended without writing the table '{name}' that its `writes` declares"
-            return Outcome(AttemptStatus.FAILED, {"type": "MissingTable", "message": message, "cell": None}, outcome.scraps,
-                           outcome.peak_rss_bytes, outcome.cpu_seconds)  # fmt: skip
+            error = {"type": "MissingTable", "message": message, "cell": None}
+            return replace(outcome, status=AttemptStatus.FAILED, error=error)
     return outcome
 
 

@@ -140,7 +140,9 @@ class StageEngine(Engine):
     """Papermill's engine protocol over `TruthfulManager` and `StageClient`."""
 
     @classmethod
-    def execute_notebook(cls, nb: "NotebookNode", kernel_name: str, *, session: Session, **_: Any) -> "NotebookNode":
+    def execute_notebook(  # pyright: ignore[reportIncompatibleMethodOverride] - papermill passes keywords
+        cls, nb: "NotebookNode", kernel_name: str, *, session: Session, **_: Any
+    ) -> "NotebookNode":
         nb.metadata.papermill["input_path"] = session.label["notebook"]
         nb.metadata.papermill["output_path"] = str(session.output)
         nb.metadata["stagebook"] = session.label

@@ -2,8 +2,6 @@
 
 from random import Random
 
-from tenacity import RetryCallState, wait_exponential_jitter
-
 from stagebook import errors
 from stagebook.execute.job import Outcome
 from stagebook.model.pipeline import RetryPolicy
@@ -55,7 +53,5 @@ def wait_seconds(policy: RetryPolicy, attempts_so_far: int, random: Random) -> f
     first = policy.min_interval.total_seconds()
     if first <= 0:
         return 0.0
-    state = RetryCallState(None, None, (), {})  # pyright: ignore[reportArgumentType] - only its number is read
-    state.attempt_number = attempts_so_far
-    backoff = wait_exponential_jitter(initial=first, max=MAX_WAIT_SECONDS, jitter=0)(state)
+    backoff = first * 2.0 ** min(attempts_so_far - 1, 30)
     return min(MAX_WAIT_SECONDS, backoff + random.uniform(0, first / 2))

@@ -21,7 +21,7 @@ PARAMETERS = "parameters"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. `kind` is `code`, `markdown` or `raw`."""
+    """One cell. `kind` is `code`, `markdown` or `raw`; blank lines around the source are left out."""
 
     kind: str
     source: str
@@ -73,7 +73,7 @@ def _from_node(node: Any) -> Outline:
 
 
 def _joined(source: str | list[str]) -> str:
-    return source if isinstance(source, str) else "".join(source)
+    return (source if isinstance(source, str) else "".join(source)).strip("\n")
 
 
 _MARKER = re.compile(r"^# ?%%(?P<rest>[% ].*)?$")

@@ -35,7 +35,7 @@ def declared(notebook: Outline) -> dict[str, Parameter] | None:
     if cell is None or notebook.language != "python":
         return None
     source = without_magics(cell.source)
-    comments = {number: text for number, text in _comments(source)}
+    comments = dict(_comments(source))
     found: dict[str, Parameter] = {}
     for statement in ast.parse(source).body:
         match statement:
@@ -103,7 +103,7 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
 
 
 _NAMES: dict[str, Any] = {
-    "int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": None,
+    "int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": type(None),
     "List": list, "Dict": dict, "Any": Any, "object": Any,
 }  # fmt: skip
 _GENERICS: dict[str, Any] = {
@@ -126,7 +126,7 @@ def _type_of(annotation: ast.expr) -> Any:
 def _build(node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=None):
-            return None
+            return type(None)
         case ast.Constant(value=str(text)):
             return _build(ast.parse(text, mode="eval").body)
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in _NAMES:
@@ -143,12 +143,12 @@ def _build(node: ast.expr) -> Any:
 
 def contradiction(parameter: Parameter, value: Any) -> str | None:
     """Why a value does not fit the parameter's annotation, or None where it fits or nothing is annotated."""
-    if parameter.type is None and parameter.annotation != "None":
+    if parameter.type is None:
         return None
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        TypeAdapter(parameter.type).validate_python(value, strict=True)
+        TypeAdapter[Any](parameter.type).validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         at = "".join(f"[{place!r}]" for place in first["loc"] if not isinstance(place, str) or place not in _BRANCHES)

@@ -77,8 +77,9 @@ def find(name: str, cwd: Path) -> Path:
             if (path := folder / f"{name}{suffix}").is_file():
                 return path.resolve()
     known = sorted({path.name for folder in folders[1:] if folder.is_dir() for path in folder.glob("*.y*ml")})
+    hint = did_you_mean(name, [Path(other).stem for other in known] + known)
     raise ConfigError(
-        f"--params: there is no parameter file '{name}'.{did_you_mean(name, [Path(other).stem for other in known] + known)}\n"
+        f"--params: there is no parameter file '{name}'.{hint}\n"
         f"  looked in {cwd} and in params/ there and above; found: {', '.join(known) or 'none'}"
     )
 

@@ -1,0 +1,107 @@
+"""Figures of the notebooks: each function returns one Figure, its axes with units, and leaves nothing open."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from narwhals.typing import IntoFrame
+
+from flightdelay.frames import to_pandas
+
+PARTS = {"train": "tab:blue", "calibrate": "tab:orange", "holdout": "tab:green"}
+
+
+def durations(flights: IntoFrame) -> Figure:
+    """How long flights are scheduled to take, against how far they go."""
+    frame = to_pandas(flights)[["distance_mi", "sched_duration_min"]].drop_duplicates()
+    figure, axes = _axes("Scheduled duration by distance", "distance (mi)", "scheduled duration (min)")
+    axes.scatter(frame["distance_mi"].astype(float), frame["sched_duration_min"].astype(float), s=4, alpha=0.4)
+    return figure
+
+
+def late_rate_by(features: IntoFrame, column: str, *, unit: str, late_after_min: int) -> Figure:
+    """The late rate of flights that arrived, by tenths of a numeric column."""
+    table = late_by_tenth(features, column, late_after_min=late_after_min)
+    figure, axes = _axes(f"Late rate by {column}", f"mean {column} of a tenth ({unit})", "late flights (share)")
+    axes.plot(table["mean"], table["late_rate"], marker="o")
+    axes.set_ylim(0, None)
+    return figure
+
+
+def late_by_tenth(features: IntoFrame, column: str, *, late_after_min: int) -> pd.DataFrame:
+    """For tenths of `column`: `rows`, its `mean`, and the `late_rate` of the flights that arrived.
+
+    Rows without a value or without an arrival are left out.
+    """
+    frame = to_pandas(features)[[column, "arr_delay_min"]].dropna().astype(float)
+    tenth = pd.qcut(frame[column], 10, duplicates="drop", labels=False)
+    late = frame["arr_delay_min"] >= late_after_min
+    grouped = frame.assign(late=late).groupby(tenth)
+    return grouped.agg(rows=("late", "size"), mean=(column, "mean"), late_rate=("late", "mean")).reset_index(drop=True)
+
+
+def split_by_month(parts: Mapping[str, IntoFrame]) -> Figure:
+    """Flights and late rate by month, coloured by the part of the split."""
+    figure, axes = _axes("The split by time", "month of departure", "flights")
+    rates = axes.twinx()
+    for name, part in parts.items():
+        frame = to_pandas(part)
+        by_month = frame["late"].astype(float).groupby(frame["month"].astype(int)).agg(["size", "mean"])
+        axes.bar(by_month.index, by_month["size"], color=PARTS.get(name), alpha=0.5, label=name)
+        rates.plot(by_month.index, by_month["mean"], color=PARTS.get(name), marker="o")
+    axes.legend(loc="lower left")
+    rates.set_ylabel("late flights (share)")
+    rates.set_ylim(0, None)
+    return figure
+
+
+def calibration(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """Calibration curves (`evaluate.calibration_curve`) with the 95 % interval of the late rate."""
+    figure, axes = _axes("Calibration on the hold-out", "mean score (probability)", "late flights (share)")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    for name, curve in curves.items():
+        spread = [curve["late_rate"] - curve["low"], curve["high"] - curve["late_rate"]]
+        axes.errorbar(curve["mean_score"], curve["late_rate"], yerr=spread, marker="o", markersize=3, label=name)
+    axes.legend()
+    return figure
+
+
+def slices(by_name: Mapping[str, Sequence[Mapping[str, Any]]], column: str) -> Figure:
+    """The ROC AUC of each value of a column, per model, with its 95 % interval (`evaluate.slice_metrics`)."""
+    figure, axes = _axes(f"ROC AUC by {column}", column, "ROC AUC (0.5 is chance)")
+    for step, (name, rows) in enumerate(by_name.items()):
+        drawn = [row for row in rows if row["column"] == column and row["roc_auc"] is not None]
+        values = list(dict.fromkeys(row["value"] for row in rows if row["column"] == column))
+        spread = [
+            [row["roc_auc"] - row["low"] for row in drawn],
+            [row["high"] - row["roc_auc"] for row in drawn],
+        ]
+        places = [values.index(row["value"]) + 0.15 * step for row in drawn]
+        axes.errorbar(places, [row["roc_auc"] for row in drawn], yerr=spread, fmt="o", markersize=4, label=name)
+        axes.set_xticks(range(len(values)), values)
+    axes.axhline(0.5, color="grey", linewidth=1, linestyle="--")
+    axes.legend()
+    return figure
+
+
+def thresholds(table: IntoFrame) -> Figure:
+    """Precision, recall and flagged share by threshold (the table `thresholds`)."""
+    frame = to_pandas(table)
+    figure, axes = _axes("What a threshold brings", "threshold on the score (probability)", "share")
+    for name in ("precision", "recall", "flagged_share"):
+        axes.plot(frame["threshold"].astype(float), frame[name].astype(float), marker=".", label=name)
+    axes.legend()
+    return figure
+
+
+def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure that the notebook shows because it is returned, not because it is open."""
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    plt.close(figure)
+    axes.set(title=title, xlabel=x, ylabel=y)
+    return figure, axes
+
+

@@ -1,0 +1,65 @@
+"""Small tools for frames of any engine: declared types, constants that keep the engine's types."""
+
+from typing import Any, cast
+
+import narwhals as nw
+import pandas as pd
+import pyarrow as pa
+from narwhals.typing import FrameT, IntoFrame
+
+from stagebook.model.tables import Kind, TableSchema
+
+_DTYPES = {
+    Kind.STRING: nw.String(),
+    Kind.INT16: nw.Int16(),
+    Kind.INT32: nw.Int32(),
+    Kind.INT64: nw.Int64(),
+    Kind.FLOAT64: nw.Float64(),
+    Kind.BOOL: nw.Boolean(),
+    Kind.DATE: nw.Date(),
+    Kind.TIMESTAMP: nw.Datetime("us", "UTC"),
+}
+
+
+def typed(frame: FrameT, schema: TableSchema) -> FrameT:
+    """The columns of `schema`, in its order and with its types; all other columns are left out.
+
+    Nulls stay null. Columns that already have their type are not touched.
+    """
+    have = frame.collect_schema()
+    return frame.select(
+        nw.col(column.name)
+        if have[column.name] == _DTYPES[column.kind]
+        else nw.col(column.name).cast(_DTYPES[column.kind])
+        for column in schema.columns
+    )
+
+
+def zero(column: str) -> nw.Expr:
+    """A 64-bit 0 in every row, made from an integer column without nulls.
+
+    A literal would be NumPy's integer in an Arrow-backed pandas frame, and turn into a float in the
+    first outer join; a 0 made from a column has the frame's own kind of integer on every engine.
+    """
+    return nw.col(column).cast(nw.Int64()) * 0
+
+
+def remainder(dividend: nw.Expr, divisor: int) -> nw.Expr:
+    """`dividend` modulo `divisor`, from 0 to `divisor` - 1 (`%` is missing for Arrow-backed pandas)."""
+    return dividend - (dividend // divisor) * divisor
+
+
+def in_engine_of(frame: FrameT, table: pa.Table) -> FrameT:
+    """A small table that was made here, as a frame that can be joined to `frame`."""
+    native: Any = nw.to_native(frame)
+    if isinstance(native, pd.DataFrame):
+        return cast(FrameT, nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)))
+    return cast(FrameT, nw.from_native(native.sparkSession.createDataFrame(table)))
+
+
+def to_pandas(frame: IntoFrame) -> pd.DataFrame:
+    """A frame of any engine as an Arrow-backed pandas frame in this process; nulls stay nulls."""
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    table: pa.Table = nw.from_native(frame).lazy().collect("pyarrow").to_native()
+    return table.to_pandas(types_mapper=pd.ArrowDtype)

@@ -1,0 +1,85 @@
+"""What was known of earlier flights at an instant: sums over those that had landed strictly before it.
+
+Each arrival is an event that adds to a running sum when the flight lands and takes the same away when it
+leaves the window; each question is an event that adds nothing and reads the sum. Ordered by time, with
+questions before everything else of the same instant, one cumulative sum answers them all: no window
+of rows, no join on a range, the same on every engine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import narwhals as nw
+from narwhals.typing import FrameT, IntoFrameT
+
+from flightdelay.frames import zero
+
+
+@dataclass(frozen=True)
+class Window:
+    """Flights that share `group` and landed in the `hours` before; `name` starts the columns' names."""
+
+    name: str
+    group: tuple[str, ...]
+    hours: int
+
+
+WINDOWS = (
+    Window("carrier_24h", ("carrier",), 24),
+    Window("origin_3h", ("origin",), 3),
+    Window("route_7d", ("origin", "dest"), 7 * 24),
+    Window("tail_24h", ("tailnum",), 24),
+)
+
+
+def add_history(flights: IntoFrameT, windows: Sequence[Window] = WINDOWS) -> IntoFrameT:
+    """Two more columns for each window: `<name>_delay_min` and `<name>_landed`.
+
+    A flight that landed at a counts for a question at t if t - hours <= a < t: a landing in the very
+    minute of the question is not known yet. Flights that never arrived are in no window. A question
+    without a group (no tail number) knows of no flight. Where none landed the count is 0 and the
+    mean delay null.
+
+    Args:
+        flights: `sched_dep_at` (the instant of the question), `arr_at` (null if it never arrived),
+            `arr_delay_min`, `flight`, and the columns that the windows group by.
+    """
+    frame = known = nw.from_native(flights)
+    for window in windows:
+        # Sums come from the flights alone, not from the frame that grows: Spark would plan them over and over.
+        frame = frame.join(_sums(known, window), on=[*window.group, "sched_dep_at"], how="left").with_columns(
+            nw.col(f"{window.name}_landed").fill_null(zero("flight"))
+        )
+        landed, delay = nw.col(f"{window.name}_landed"), nw.col(f"{window.name}_delay_min")
+        # Divided only where the count is positive: a division by zero is an error on Spark.
+        frame = frame.with_columns(nw.when(landed > 0).then(delay / landed).alias(f"{window.name}_delay_min"))
+    return frame.to_native()
+
+
+def _sums(flights: FrameT, window: Window) -> FrameT:
+    """For each group and `sched_dep_at`: minutes of delay and number of the flights in the window."""
+    delay, landed = f"{window.name}_delay_min", f"{window.name}_landed"
+    at, is_change = "sched_dep_at", "is_change"
+    grouped = flights.filter(*(~nw.col(column).is_null() for column in window.group))
+    arrived = grouped.filter(~nw.col("arr_at").is_null()).with_columns(
+        nw.col("arr_delay_min").cast(nw.Int64()).alias(delay),
+        (zero("flight") + 1).alias(landed),
+        (zero("flight") + 1).alias(is_change),
+    )
+    columns = [*window.group, at, delay, landed, is_change]
+    lands = arrived.with_columns(nw.col("arr_at").alias(at)).select(columns)
+    leaves = arrived.with_columns(
+        nw.col("arr_at").dt.offset_by(f"{window.hours}h").alias(at), -nw.col(delay), -nw.col(landed)
+    ).select(columns)
+    asks = (
+        grouped.with_columns(zero("flight").alias(name) for name in (delay, landed, is_change))
+        .select(columns)
+        .unique(subset=[*window.group, at])
+    )
+    return (
+        nw.concat([asks, lands, leaves])
+        # Whole numbers: sums are exact in any order, so engines agree to the last bit.
+        .with_columns(nw.col(delay, landed).cum_sum().over(*window.group, order_by=[at, is_change]))
+        .filter(nw.col(is_change) == 0)
+        .drop(is_change)
+    )

@@ -1,0 +1,5 @@
+"""`python -m stagebook.cli` is the same as `stagebook`."""
+
+from stagebook.cli import main
+
+main()

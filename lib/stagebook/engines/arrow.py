@@ -1,0 +1,85 @@
+"""Declared column kinds ↔ Arrow types."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from stagebook.model.tables import Column, Kind, TableSchema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def arrow_type(kind: Kind) -> "pa.DataType":
+    """The Arrow type of a kind. Instants are microseconds in UTC, which keeps a table at protocol (1, 2)."""
+    import pyarrow as pa
+
+    match kind:
+        case Kind.STRING:
+            return pa.string()
+        case Kind.INT16:
+            return pa.int16()
+        case Kind.INT32:
+            return pa.int32()
+        case Kind.INT64:
+            return pa.int64()
+        case Kind.FLOAT64:
+            return pa.float64()
+        case Kind.BOOL:
+            return pa.bool_()
+        case Kind.DATE:
+            return pa.date32()
+        case Kind.TIMESTAMP:
+            return pa.timestamp("us", tz="UTC")
+
+
+def arrow_schema(schema: TableSchema) -> "pa.Schema":
+    """The Arrow schema of a table; descriptions and units travel as column comments."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field(column.name, arrow_type(column.kind), column.nullable, metadata={"comment": _comment(column)})
+            for column in schema.columns
+        ]
+    )
+
+
+def plain(table: "pa.Table") -> "pa.Table":
+    """The table with dictionaries, views and large strings as ordinary columns, without metadata."""
+    import pyarrow as pa
+
+    fields = [pa.field(f.name, _plain_type(f.type), f.nullable) for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def digest(table: "pa.Table") -> str:
+    """A digest of names, types and values in the order of the rows; what lies under a null does not count."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = hashlib.sha256(str(table.schema.remove_metadata()).encode())
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        missing = column.is_null()
+        if column.null_count:
+            column = pc.fill_null(column, pa.scalar(0 if not pa.types.is_string(column.type) else "").cast(column.type))
+        for part in (missing, column):
+            batch = pa.record_batch([pa.concat_arrays([part])], names=["values"])
+            found.update(batch.serialize())
+    return found.hexdigest()
+
+
+def _plain_type(kind: "pa.DataType") -> "pa.DataType":
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
+        return pa.binary()
+    return kind
+
+
+def _comment(column: Column) -> str:
+    return f"{column.description} [{column.unit}]" if column.unit else column.description

@@ -1,0 +1,158 @@
+"""What the log of a Delta table says: versions, who committed them, rows and bytes. No data is read."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stagebook.engines import protocol
+from stagebook.engines.base import ATTEMPT, DROPPED, RUN_ID, STAGE
+from stagebook.errors import UnknownTable, UnreadableTable
+from stagebook.model.tables import Commit
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+_VERSION_FILE = re.compile(r"(\d{20})\.(?:json|checkpoint\..*parquet|checkpoint\.parquet|checkpoint\..*json)")
+
+
+class DeltaLog:
+    """The log methods of an engine, for tables in folders."""
+
+    def latest(self, path: Path) -> int | None:
+        """The newest version, or None where there is no table."""
+        return max(_versions(path), default=None)
+
+    def commit(self, path: Path, version: int) -> Commit:
+        """What the log says of one version that exists."""
+        return commit_of(opened(path, version), path)
+
+    def committed(self, path: Path, app_id: str) -> Commit | None:
+        """The commit that holds this transaction, `repeated`; None if there is none."""
+        if self.latest(path) is None:
+            return None
+        version = transaction(opened(path), path, app_id)
+        return None if version is None else replace(self.commit(path, version), repeated=True)
+
+    def newest_of(self, path: Path, *, run_id: str, stage: str) -> Commit | None:
+        """The newest commit whose metadata name this run and stage; None if there is none."""
+        for version in sorted(_versions(path), reverse=True):
+            metadata = read_metadata(path, version)
+            if (metadata.get(RUN_ID), metadata.get(STAGE)) == (run_id, stage):
+                return self.commit(path, version)
+        return None
+
+
+def opened(path: Path, version: int | None = None) -> "DeltaTable":
+    """The table at a version.
+
+    Raises:
+        UnknownTable: if the log no longer knows this version.
+        UnreadableTable: if delta-rs does not know a feature of the table; with its name.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return DeltaTable(str(path), version=version)
+    except DeltaError as fault:
+        if unknown := protocol.unreadable(*_protocol(path)):
+            raise UnreadableTable.of(str(path), engine="delta-rs", features=unknown) from fault
+        newest = max(_versions(path), default=None)
+        if version is None or newest is None:
+            raise
+        raise UnknownTable.at(path.name, version, latest=newest) from fault
+
+
+def transaction(table: "DeltaTable", path: Path, app_id: str) -> int | None:
+    """The table version that holds this transaction, or None.
+
+    Writers of this kit number a transaction by the version that it makes, so the log need not be
+    searched; where others numbered it, the commit that names it is looked for.
+    """
+    version = table.transaction_version(app_id)
+    if version is None or _names(path, version, app_id):
+        return version
+    for candidate in sorted(_versions(path), reverse=True):
+        if _names(path, candidate, app_id):
+            return candidate
+    return version if version <= table.version() else table.version()
+
+
+def commit_of(table: "DeltaTable", path: Path) -> Commit:
+    """The commit that made the version at which `table` was opened."""
+    import pyarrow as pa
+
+    files = pa.table(table.get_add_actions(flatten=True))
+    version, metadata = table.version(), read_metadata(path, table.version())
+    return Commit(
+        version=version,
+        rows=_rows(table, files),
+        size_bytes=sum(files["size_bytes"].to_pylist()),
+        run_id=metadata.get(RUN_ID),
+        stage=metadata.get(STAGE),
+        attempt=metadata.get(ATTEMPT),
+        dropped=metadata.get(DROPPED) or {},
+    )
+
+
+def read_metadata(path: Path, version: int) -> Mapping[str, Any]:
+    """The metadata of one commit; empty where its log file is gone or carries none."""
+    for action in _actions(path, version):
+        if info := action.get("commitInfo"):
+            return info | _user_metadata(info)
+    return {}
+
+
+def _user_metadata(info: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        parsed = json.loads(info.get("userMetadata") or "{}")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _rows(table: "DeltaTable", files: Any) -> int:
+    from deltalake import QueryBuilder
+
+    counts = files["num_records"] if "num_records" in files.column_names else None
+    deleting = "deletionVectors" in (table.protocol().reader_features or [])
+    if files.num_rows == 0:
+        return 0
+    if counts is not None and counts.null_count == 0 and not deleting:
+        return sum(counts.to_pylist())
+    batches = QueryBuilder().register("t", table).execute('SELECT count(*) AS "n" FROM t').read_all()
+    return batches["n"][0].as_py()
+
+
+def _protocol(path: Path) -> tuple[int, list[str]]:
+    """Reader version and features as the log files say, for tables that delta-rs does not open."""
+    for version in sorted(_versions(path), reverse=True):
+        for action in _actions(path, version):
+            if found := action.get("protocol"):
+                return found.get("minReaderVersion", 1), found.get("readerFeatures") or []
+    return 1, []
+
+
+def _names(path: Path, version: int, app_id: str) -> bool:
+    return any(action.get("txn", {}).get("appId") == app_id for action in _actions(path, version))
+
+
+def _actions(path: Path, version: int) -> Iterator[dict[str, Any]]:
+    try:
+        with (path / "_delta_log" / f"{version:020d}.json").open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    yield json.loads(line)
+    except FileNotFoundError:
+        return
+
+
+def _versions(path: Path) -> set[int]:
+    try:
+        names = [entry.name for entry in (path / "_delta_log").iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    return {int(match[1]) for name in names if (match := _VERSION_FILE.fullmatch(name))}

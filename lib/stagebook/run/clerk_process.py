@@ -1,0 +1,94 @@
+"""The clerk's own process: see `clerk`. One thing at a time, in the order asked."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stagebook import notify
+from stagebook.model.pipeline import Tracking
+from stagebook.storage.runs import RunFolder
+from stagebook.track import database, sync
+
+NOTIFY_SECONDS = 20.0
+
+
+class Desk:
+    """What the clerk works with."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self.folder = RunFolder(Path(setup["run_folder"]))
+        self.tracking = Tracking(**setup["tracking"])
+        self.notifications = setup["notifications"]
+
+    def prepare(self) -> dict[str, Any]:
+        database.prepare(self.tracking)
+        return {}
+
+    def sync(self) -> dict[str, Any]:
+        return self._sync(final=False)
+
+    def render(self) -> dict[str, Any]:
+        """Render the executed notebooks that have no page yet."""
+        import nbformat
+
+        from stagebook.report.notebook import notebook_html
+        from stagebook.storage import atomic
+
+        for path in sorted(self.folder.path.glob("stages/*/attempt-*.ipynb")):
+            page = path.with_suffix(".html")
+            if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
+                node = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+                title = f"{path.parent.name} · {path.stem.replace('-', ' ')}"
+                atomic.write_text(page, notebook_html(node, title=title, back="../../report.html"))
+        return {}
+
+    def finish(self) -> dict[str, Any]:
+        """The last word to MLflow, with artifacts; then the notices."""
+        problems = []
+        try:
+            self._sync(final=True)
+        except Exception as error:
+            problems.append(f"tracking: {_short(error)}")
+        return {"problems": problems + self._notify()}
+
+    def _sync(self, *, final: bool) -> dict[str, Any]:
+        record = self.folder.load()
+        return sync.sync(record, self.tracking, self.folder.path, final=final) if record else {}
+
+    def _notify(self) -> list[str]:
+        record = self.folder.load()
+        notice = notify.plan(record, self.notifications) if record else None
+        urls = notify.urls(os.environ)
+        return notify.send(notice, urls, timeout=NOTIFY_SECONDS) if notice and urls else []
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
+    desk = Desk(json.loads(sys.argv[1]))
+    tasks = {"prepare": desk.prepare, "sync": desk.sync, "render": desk.render, "finish": desk.finish}
+    for line in sys.stdin:
+        number, word = line.split()
+        answers.write(f"{number} {json.dumps(_answer(tasks[word]), default=str)}\n")
+        answers.flush()
+
+
+def _answer(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the task answers, or its problem: the clerk lives on."""
+    try:
+        return task()
+    except Exception as error:
+        traceback.print_exc()
+        return {"problem": _short(error)}
+
+
+if __name__ == "__main__":
+    main()

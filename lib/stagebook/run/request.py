@@ -1,0 +1,51 @@
+"""What the user asked for: the flags of `stagebook run` as one value."""
+
+import shlex
+from dataclasses import dataclass, field
+from typing import Any
+
+from stagebook.params.load import Flags
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One call of `stagebook run`. `resume` is a run id, or empty for the last run, or None for a new one."""
+
+    params: tuple[str, ...] = ()
+    flags: Flags = field(default_factory=Flags)
+    first: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    force: tuple[str, ...] | None = None
+    resume: str | None = None
+    run_id: str | None = None
+    jobs: int = 1
+    keep_going: bool = False
+    dry_run: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What the journal keeps, so that `--resume` alone goes on with the same parameters."""
+        return {
+            "params": list(self.params),
+            "parameters": list(self.flags.parameters),
+            "retries": self.flags.retries,
+            "engine": self.flags.engine,
+            "runs_dir": str(self.flags.runs_dir) if self.flags.runs_dir else None,
+            "warehouse": str(self.flags.warehouse) if self.flags.warehouse else None,
+            "from": list(self.first),
+            "to": list(self.last),
+            "only": list(self.only),
+        }
+
+    def resume_command(self, program: str, run_id: str) -> str:
+        """The exact command that goes on with the run."""
+        words = [program]
+        words += [word for name in self.params for word in ("--params", name)]
+        words += [word for text in self.flags.parameters for word in ("-p", text)]
+        if self.flags.engine:
+            words += ["--engine", self.flags.engine]
+        for flag, folder in (("--runs-dir", self.flags.runs_dir), ("--warehouse", self.flags.warehouse)):
+            words += [flag, str(folder)] if folder else []
+        for flag, names in (("--from", self.first), ("--to", self.last), ("--only", self.only)):
+            words += [flag, ",".join(names)] if names else []
+        return f"{words[0]} " + shlex.join([*words[1:], "--resume", run_id])

@@ -1,0 +1,34 @@
+"""What a run depended on besides its parameters: the git commit and the installed packages."""
+
+import hashlib
+import platform
+import subprocess
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+
+def git(root: Path) -> dict[str, Any]:
+    """`{"commit": …, "dirty": …}` of the checkout around `root`; both None outside of one."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    changes = ask("status", "--porcelain") if commit else None
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def environment() -> dict[str, Any]:
+    """Python's version, every installed package with its version, and a digest of them all."""
+    packages = {dist.name.lower(): dist.version for dist in distributions() if dist.name}
+    listing = "\n".join(f"{name}=={packages[name]}" for name in sorted(packages))
+    return {
+        "python": platform.python_version(),
+        "sha256": hashlib.sha256(f"{platform.python_version()}\n{listing}".encode()).hexdigest(),
+        "packages": dict(sorted(packages.items())),
+    }

@@ -1,0 +1,31 @@
+"""A notebook's entrance to its run: tables, scraps, files, models and claims.
+
+    from stagebook import stage
+
+    flights = stage.read("flights", columns=["carrier", "arr_delay_min"])
+    stage.glue("rows", len(flights))
+
+The same calls work in JupyterLab with nothing set up (newest table versions, `params/dev.yaml`), under
+the runner (pinned versions, one commit per run and stage) and, later, on Databricks.
+"""
+
+from stagebook.stage.files import load_saved_model, save_file, save_model
+from stagebook.stage.models import champion, champion_version, judge, promote, register_model
+from stagebook.stage.scraps import claim, glue, glue_gate
+from stagebook.stage.tables import read, write
+
+__all__ = [
+    "champion",
+    "champion_version",
+    "claim",
+    "glue",
+    "glue_gate",
+    "judge",
+    "load_saved_model",
+    "promote",
+    "read",
+    "register_model",
+    "save_file",
+    "save_model",
+    "write",
+]

@@ -1,0 +1,177 @@
+"""Named tables in a folder: pinned reads, and writes that happen once per run and stage."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stagebook.engines.arrow import digest
+from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
+from stagebook.errors import ConfigError, UnknownTable, WriteConflict
+from stagebook.model.tables import Commit, Predicates, TableSchema
+from stagebook.tables.contract import Checked, check
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+WRITE_TRIES = 12
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who writes: the attempt of a stage of a run."""
+
+    run_id: str
+    stage: str
+    attempt: int
+
+
+class Warehouse:
+    """Delta tables below `root`, one folder a table, computed on by one engine."""
+
+    def __init__(self, root: Path, engine: Engine) -> None:
+        """Args:
+            root: the folder; it need not exist yet.
+        Raises:
+            ConfigError: if delta-rs would take the folder's name for another one.
+        """
+        if _ESCAPE.search(str(root)):
+            raise ConfigError(
+                f"tables.root: {root} holds a percent sign before two hex digits, which delta-rs decodes.\n"
+                "  Choose another folder."
+            )
+        self.root = root.resolve()
+        self.engine = engine
+
+    def path(self, name: str) -> Path:
+        """The folder of a table, whether it exists or not.
+
+        Raises:
+            UnknownTable: if this cannot be a table's name.
+        """
+        if not _NAME.fullmatch(name):
+            raise UnknownTable(
+                f"'{name}' cannot be a table's name.\n"
+                "  Allowed: letters, digits and _, starting with a letter; up to two dots for catalog and schema."
+            )
+        return self.root / name
+
+    def names(self) -> list[str]:
+        """All tables that exist, sorted."""
+        if not self.root.is_dir():
+            return []
+        found = (entry.name for entry in self.root.iterdir() if (entry / "_delta_log").is_dir())
+        return sorted(name for name in found if _NAME.fullmatch(name) and self.exists(name))
+
+    def exists(self, name: str) -> bool:
+        """Whether the table has a version."""
+        return self.latest(name) is not None
+
+    def latest(self, name: str) -> int | None:
+        """The newest version, or None where there is no table."""
+        return self.engine.latest(self.path(name))
+
+    def commit(self, name: str, version: int) -> Commit:
+        """Who committed a version, and the rows and bytes of the table at it; read from the log alone.
+
+        Raises:
+            UnknownTable: if there is no such table or version.
+        """
+        return self.engine.commit(self.path(name), self._version(name, version))
+
+    def committed(self, name: str, *, run_id: str, stage: str) -> Commit | None:
+        """What this run's stage committed last to the table, or None.
+
+        The log is asked, not an exit status: a kernel may have been killed just after its commit.
+        """
+        path = self.path(name)
+        whole = self.engine.committed(path, _app_id(run_id, stage, name))
+        return whole or self.engine.newest_of(path, run_id=run_id, stage=stage)
+
+    def read(
+        self,
+        name: str,
+        *,
+        version: int | None,
+        columns: Sequence[str] | None = None,
+        where: Predicates | None = None,
+    ) -> Any:
+        """A version of a table as a frame of the engine; None means the newest.
+
+        Args:
+            columns: only these, in this order; all others are not read from disk.
+            where: conditions joined by *and*, pushed down to the files; never true for a null.
+        Raises:
+            UnknownTable: if there is no such table or version.
+            UnknownColumn, BadPredicate: if `columns` or `where` do not fit the table.
+            UnreadableTable: if the engine would read it wrongly.
+        """
+        return self.engine.read(
+            self.path(name), version=self._version(name, version), columns=columns, where=where or ()
+        )
+
+    def check(self, frame: Any, schema: TableSchema) -> Checked:
+        """The rows of a frame that fit a schema, and which were dropped; nothing is written.
+
+        Raises:
+            SchemaViolation: see `contract.check`.
+        """
+        return frame if isinstance(frame, Checked) else check(self.engine.to_arrow(frame), schema)
+
+    def write(self, frame: Any, schema: TableSchema, *, writer: Writer, replace: Predicates | None = None) -> Commit:
+        """Commits a frame as the new content of its table: one Delta commit per run, stage and content.
+
+        If this run's stage has committed the same content to the table (or this part of it) last, as an
+        attempt that was killed afterwards has, nothing is written and that commit comes back, `repeated`.
+        Other content, as after the notebook was mended, is a new commit. Bad rows that the schema tolerates
+        are dropped and counted in the commit.
+
+        Args:
+            frame: a frame of the engine, an Arrow table, or what `check` gave.
+            replace: replace only the rows that match these conditions; every row written must match.
+        Raises:
+            SchemaViolation: if the frame does not fit the schema or `replace`.
+            WriteConflict: if other writers were faster again and again; names the last one's run.
+            UnwritableTable: if the engine would harm the table.
+        """
+        path, app_id = self.path(schema.name), _app_id(writer.run_id, writer.stage, schema.name, replace)
+        checked = self.check(frame, schema)
+        metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
+        metadata[CONTENT] = digest(checked.table)
+        if checked.dropped:
+            metadata[DROPPED] = dict(checked.dropped)
+        order = WriteOrder(schema, app_id, metadata, replace)
+        return _persist(self.engine, path, checked, order)
+
+    def _version(self, name: str, version: int | None) -> int:
+        latest = self.latest(name)
+        if latest is None:
+            raise UnknownTable.of(name, root=str(self.root), known=self.names())
+        if version is None:
+            return latest
+        if not 0 <= version <= latest:
+            raise UnknownTable.at(name, version, latest=latest)
+        return version
+
+
+def _persist(engine: Engine, path: Path, checked: Checked, order: WriteOrder) -> Commit:
+    """The write, again from the newest version after each conflict, with growing random waits."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    tries = Retrying(
+        retry=retry_if_exception_type(WriteConflict),
+        stop=stop_after_attempt(WRITE_TRIES),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        reraise=True,
+    )
+    return tries(engine.write, path, checked.table, order)
+
+
+def _app_id(run_id: str, stage: str, table: str, replace: Predicates | None = None) -> str:
+    """The name of a write for good. Each part that a stage replaces is a write of its own."""
+    if replace is None:
+        return f"{run_id}/{stage}/{table}"
+    part = json.dumps(sorted([column, op, str(value)] for column, op, value in replace))
+    return f"{run_id}/{stage}/{table}/{hashlib.sha256(part.encode()).hexdigest()[:12]}"

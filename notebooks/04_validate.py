@@ -1,0 +1,92 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Validation
+#
+# Is the model good enough: by itself, against a table of rates, and against the champion?
+#
+# **Reads** `holdout_scores`, and `features` for the champion. **Writes** no table: it hands on the verdict of the gate.
+
+# %%
+from flightdelay import evaluate, figures, model
+from stagebook import stage
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+gate: list[dict] = [  # rules that must all hold; a metric against a threshold, the baseline or the champion
+    {"metric": "roc_auc", "threshold": 0.6},
+    {"metric": "log_loss", "better_than": "baseline"},
+    {"metric": "roc_auc", "better_than": "champion"},
+    {"metric": "roc_auc", "slices": ["origin"], "threshold": 0.55, "min_slice_rows": 500},
+]  # empty is refused: a gate without rules would let every model pass
+
+# %% [markdown]
+# ## The same flights for all
+#
+# The champion scores **the same rows** as the candidate, now.
+
+# %%
+scored = stage.read("holdout_scores")
+champion = stage.champion(trusted=model.TRUSTED_TYPES)
+candidates = {"model": scored["score"], "baseline": scored["baseline_score"]}
+if champion is not None:
+    candidates["champion"] = model.score(champion, evaluate.align(stage.read("features"), scored))
+
+# %%
+metrics = {name: evaluate.metrics(scored["late"], scores) for name, scores in candidates.items()}
+metrics
+
+# %% [markdown]
+# What the weather and the traffic of a day will do is not known before departure: an honest model stays
+# **below 0.75**; above, something has leaked from the future.
+
+# %%
+stage.claim(metrics["model"]["roc_auc"] < 0.75, "nothing has leaked from the future")
+figures.calibration({name: evaluate.calibration_curve(scored["late"], scores) for name, scores in candidates.items()})
+
+# %% [markdown]
+# ## Slices
+#
+# A model may be good on the whole and bad at one airport.
+
+# %%
+slices = evaluate.slice_metrics(scored)
+figures.slices({"model": slices}, "origin")
+
+# %%
+figures.slices({"model": slices}, "carrier")
+
+# %% [markdown]
+# ## The gate
+
+# %%
+verdict = stage.judge(
+    gate,
+    model=metrics["model"],
+    baseline=metrics["baseline"],
+    champion=metrics.get("champion"),
+    slices=slices,
+)
+stage.glue_gate(verdict)
+[(rule.rule, rule.passed, rule.why) for rule in verdict.rules]
+
+# %%
+stage.glue("metrics", metrics["model"])
+stage.glue("baseline", metrics["baseline"])

@@ -1,0 +1,115 @@
+"""Tables that other writers made: read rightly or refused by name (faults 25 and 29 of the libraries)."""
+
+import pytest
+from deltalake import DeltaTable
+
+from stagebook.engines.base import WriteOrder
+from stagebook.engines.local import LocalEngine
+from stagebook.engines.protocol import unreadable, unwritable
+from stagebook.errors import UnreadableTable, UnwritableTable
+from stagebook.model.tables import Column, Kind, TableSchema
+
+ENGINE = LocalEngine()
+SCHEMA = TableSchema(
+    "foreign",
+    "as made by others",
+    (Column("k", Kind.INT64, "key", nullable=True), Column("s", Kind.STRING, "text", nullable=True)),
+)
+MAPPED = {
+    "physical": {"k": "col-1", "s": "col-2"},
+    "configuration": {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2"},
+}
+
+
+def keys(path, **arguments):
+    return ENGINE.read(path, version=0, **arguments)["k"].tolist()
+
+
+@pytest.mark.parametrize(
+    "protocol", [{"reader": 2, "writer": 5}, {"reader": 3, "writer": 7, "features": ("columnMapping",)}]
+)
+def test_a_column_mapped_table_is_read_with_its_values(foreign, protocol):
+    path = foreign(**MAPPED, **protocol)
+    frame = ENGINE.read(path, version=0, columns=["s", "k"], where=[("k", ">=", 8)])
+    assert frame.to_dict("list") == {"s": ["row 8", "row 9"], "k": [8, 9]}
+
+
+def test_to_pandas_of_a_column_mapped_table_still_gives_nulls_which_is_why_we_do_not_use_it(foreign):
+    path = foreign(**MAPPED, reader=2, writer=5)
+    try:
+        frame = DeltaTable(str(path)).to_pandas()
+    except Exception:
+        return  # refused: as good
+    assert frame["k"].isna().all()
+
+
+def test_deleted_rows_are_neither_read_nor_counted(foreign):
+    path = foreign(reader=3, writer=7, features=("deletionVectors",), deleted=[0, 3, 4])
+    assert keys(path) == [1, 2, 5, 6, 7, 8, 9]
+    assert keys(path, where=[("k", "<", 5)]) == [1, 2]
+    assert ENGINE.commit(path, 0).rows == 7
+
+
+def test_rows_are_counted_where_the_log_has_no_statistics(foreign):
+    assert ENGINE.commit(foreign(stats=False), 0).rows == 10
+
+
+def test_spark_writes_commit_metadata_as_json_text(foreign):
+    assert ENGINE.commit(foreign(), 0).run_id == "spark run"
+
+
+@pytest.mark.parametrize("feature", ["typeWidening", "variantType", "somethingOfTomorrow"])
+def test_a_feature_that_would_be_read_wrongly_is_refused_by_name(foreign, feature):
+    path = foreign(reader=3, writer=7, features=(feature,))
+    with pytest.raises(UnreadableTable, match=f"cannot read .* rightly: it uses {feature}"):
+        ENGINE.read(path, version=0)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "feature"),
+    [
+        ({"reader": 2, "writer": 5, **MAPPED}, "columnMapping"),
+        ({"reader": 3, "writer": 7, "features": ("deletionVectors",)}, "deletionVectors"),
+        ({"reader": 1, "writer": 6}, "columnMapping, identityColumns"),
+        ({"reader": 1, "writer": 7, "writer_features": ("clustering", "domainMetadata")}, "clustering, domainMetadata"),
+        (
+            {"reader": 1, "writer": 7, "writer_features": ("rowTracking", "domainMetadata")},
+            "domainMetadata, rowTracking",
+        ),
+    ],
+)
+def test_a_table_that_a_write_would_harm_is_not_written(foreign, protocol, feature):
+    path = foreign(**protocol)
+    with pytest.raises(UnwritableTable, match=f"must not write .* it uses {feature}"):
+        ENGINE.write(path, ENGINE.read_arrow(path, version=0), WriteOrder(SCHEMA, "r/s/foreign"))
+    assert ENGINE.latest(path) == 0
+
+
+@pytest.mark.parametrize(
+    ("reader", "features", "named"),
+    [
+        (1, (), []),
+        (2, (), []),
+        (3, ("deletionVectors", "v2Checkpoint", "timestampNtz"), []),
+        (3, ("b", "a"), ["a", "b"]),
+        (4, (), ["reader version 4"]),
+    ],
+)
+def test_reader_features_are_allowed_by_list(reader, features, named):
+    assert unreadable(reader, features) == named
+
+
+@pytest.mark.parametrize(
+    ("versions", "features", "named"),
+    [
+        ((1, 2), (), []),
+        ((1, 4), (), []),
+        ((1, 7), ("changeDataFeed", "invariants"), []),
+        ((3, 7), ("timestampNtz",), []),
+        ((2, 5), (), ["columnMapping"]),
+        ((1, 6), (), ["columnMapping", "identityColumns"]),
+        ((1, 8), (), ["writer version 8"]),
+    ],
+)
+def test_writer_features_are_allowed_by_list(versions, features, named):
+    assert unwritable(*versions, features) == named

@@ -1,0 +1,119 @@
+"""The plan: what runs, what stands on an earlier result, and what cannot be asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from stagebook.model.pipeline import Pipeline, Places, Stage, Tracking
+from stagebook.model.record import Attempt, AttemptStatus, RunRecord, StageRecord, StageStatus
+from stagebook.run import plan
+from stagebook.run.request import RunRequest
+
+NAMES = ["prep", "build", "train", "check"]
+
+
+def pipeline(**parameters) -> Pipeline:
+    stages, before = {}, ()
+    for name in NAMES:
+        stages[name] = Stage(name, Path(f"{name}.py"), before, parameters=parameters.get(name, {}), writes=(f"t_{name}",),
+                             reads=tuple(f"t_{up}" for up in before))  # fmt: skip
+        before = (name,)
+    root = Path("/p")
+    return Pipeline("demo", stages, {}, Places(root, root, root, root), Tracking("sqlite:///x", "e", "m"))
+
+
+def record(run_id="r1", **statuses) -> RunRecord:
+    stages = {}
+    for name in NAMES:
+        status = StageStatus(statuses.get(name, "pending"))
+        attempts = [Attempt(1, AttemptStatus.FAILED, "t", "n")] if status is StageStatus.FAILED else []
+        stages[name] = StageRecord(name, f"{name}.py", [], status, scraps={"from": run_id}, attempts=attempts)
+    return RunRecord(run_id, "demo", "2026-01-01T00:00:00Z", stages=stages)
+
+
+class Tables:
+    def __init__(self, **versions):
+        self.versions = versions
+
+    def latest(self, name):
+        return self.versions.get(name)
+
+
+EVERY = Tables(t_prep=3, t_build=4, t_train=5)
+DONE = dict.fromkeys(NAMES, "succeeded")
+
+
+def made(request=None, current=None, earlier=(), tables=EVERY, line=None):
+    return plan.make(line or pipeline(), request or RunRequest(), tables, current=current, earlier=earlier)
+
+
+def actions(steps):
+    return [step.action for step in steps.steps.values()]
+
+
+def test_a_new_run_runs_everything_and_pins_nothing_that_it_writes():
+    steps = made()
+    assert actions(steps) == ["run"] * 4
+    assert steps.pins == {}
+
+
+def test_a_part_stands_on_the_newest_run_that_has_all_it_needs():
+    earlier = [
+        record("old", **DONE),
+        record("newer", prep="succeeded", build="succeeded"),
+        record("broken", prep="succeeded"),
+    ]
+    steps = made(RunRequest(first=("train",)), earlier=earlier)
+    assert actions(steps) == ["reuse", "reuse", "run", "run"]
+    assert steps.steps["build"].result["scraps"] == {"from": "newer"}
+    assert "stands on run newer" in steps.steps["build"].why
+
+
+def test_a_part_without_anything_to_stand_on_is_refused():
+    with pytest.raises(plan.NothingToStandOn, match="no run has a finished result of build, prep"):
+        made(RunRequest(only=("train",)))
+
+
+def test_stages_below_the_part_are_skipped():
+    assert actions(made(RunRequest(last=("build",)))) == ["run", "run", "skip", "skip"]
+
+
+def test_a_resumed_run_keeps_what_is_finished():
+    current = record(prep="succeeded", build="reused", train="failed", check="upstream_failed")
+    steps = made(RunRequest(resume="r1"), current=current)
+    assert actions(steps) == ["keep", "keep", "run", "run"]
+    assert "attempt 1 did not finish" in steps.steps["train"].why
+
+
+def test_what_stands_on_an_unfinished_stage_runs_again_on_resume():
+    current = record(prep="failed", build="succeeded", train="succeeded", check="succeeded")
+    assert actions(made(RunRequest(resume="r1"), current=current)) == ["run"] * 4
+
+
+def test_forced_stages_run_again_with_all_downstream():
+    current = record(**DONE)
+    steps = made(RunRequest(resume="r1", force=("train",)), current=current)
+    assert actions(steps) == ["keep", "keep", "run", "run"]
+    assert steps.steps["train"].why == "forced"
+    assert actions(made(RunRequest(resume="r1", force=()), current=current)) == ["run"] * 4
+
+
+def test_a_resumed_run_refuses_other_parameters_for_what_is_finished():
+    current = record(prep="succeeded")
+    current.stages["prep"].parameters = {"seed": 13}
+    with pytest.raises(plan.ChangedSinceStart, match=r"'prep' has finished with seed = 13, and now seed is 14"):
+        made(RunRequest(resume="r1"), current=current, line=pipeline(prep={"seed": 14}))
+
+
+def test_parameters_of_what_is_not_finished_may_change():
+    current = record(prep="succeeded", build="failed")
+    assert made(RunRequest(resume="r1"), current=current, line=pipeline(build={"seed": 14}))
+
+
+def test_tables_that_no_stage_of_the_run_writes_are_pinned_as_of_now():
+    line = pipeline()
+    outside = Stage("prep", Path("prep.py"), reads=("foreign",), writes=("t_prep",))
+    line = Pipeline(line.name, {**line.stages, "prep": outside}, {}, line.places, line.tracking)
+    assert made(line=line, tables=Tables(foreign=7)).pins == {"foreign": 7}
+    with pytest.raises(plan.MissingTables, match="'foreign', which stage 'prep' reads"):
+        made(line=line, tables=Tables())

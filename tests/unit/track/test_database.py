@@ -1,0 +1,144 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from stagebook.errors import TrackingRefused, TrackingUnavailable
+from stagebook.model.pipeline import Tracking
+from stagebook.track import database
+from stagebook.track.connection import connected, public, sqlite_file
+
+USE = """
+import json, sys
+from pathlib import Path
+from stagebook.model.pipeline import Tracking
+from stagebook.model.record import RunRecord
+from stagebook.track import database, sync
+tracking = Tracking(sys.argv[1], "flights", "m")
+record = RunRecord(run_id=sys.argv[2], pipeline="p", started_at="2026-11-23T02:00:00+00:00")
+print(json.dumps(sync.sync(record, tracking, Path(sys.argv[3]) / sys.argv[2], final=False)))
+"""
+
+
+def test_six_processes_on_a_new_database_all_pass(tmp_path):
+    """Fault 22: of six processes that open a new sqlite file, five fail in its migrations."""
+    uri = f"sqlite:///{tmp_path}/warehouse/mlflow.db"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", USE, uri, f"run-{i // 2}", str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for i in range(6)
+    ]
+    told = [json.loads(process.communicate(timeout=150)[0]) for process in processes]
+    assert len({answer["experiment_id"] for answer in told}) == 1
+    assert len({answer["run_id"] for answer in told}) == 3  # two processes each told one run
+
+
+def test_prepared_is_known_without_mlflow(tracking):
+    database.prepare(tracking)
+    code = (
+        "import sys; from stagebook.track import database; from stagebook.model.pipeline import Tracking;"
+        f"print(database.is_prepared(Tracking({tracking.uri!r}, 'flights', 'm')), 'mlflow' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "False"]
+
+
+def test_prepared_means_this_database_this_mlflow_and_this_experiment(tracking, database_file, monkeypatch):
+    assert not database.is_prepared(tracking)
+    database.prepare(tracking)
+    assert database.is_prepared(tracking)
+    assert not database.is_prepared(Tracking(tracking.uri, "other", "m"))
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "version", lambda package: "99.0")
+        assert not database.is_prepared(tracking)
+    database_file.unlink()
+    assert not database.is_prepared(tracking)
+
+
+def test_artifacts_go_where_they_shall(tracking, tmp_path):
+    database.prepare(tracking)
+    with connected(tracking) as client:
+        found = client.get_experiment_by_name("flights")
+    assert found.artifact_location == (tmp_path / "ml artifacts").as_uri()
+
+
+def test_an_older_database_is_migrated_and_a_copy_of_it_kept(tmp_path):
+    from alembic import command
+    from mlflow.store.db import utils
+    from mlflow.store.db.base_sql_model import Base  # noqa: F401 - completes the metadata
+    from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+
+    file = tmp_path / "mlflow.db"
+    tracking = Tracking(f"sqlite:///{file}", "flights", "m")
+    engine = utils.create_sqlalchemy_engine(tracking.uri)
+    InitialBase.metadata.create_all(engine)
+    command.upgrade(utils._get_alembic_config(tracking.uri), "bd07f7e963c5")
+    engine.dispose()
+    database.prepare(tracking)
+    assert [path.name for path in tmp_path.glob("*.before-mlflow-*")] == [f"mlflow.db.before-mlflow-{database.version('mlflow')}"]
+    with connected(tracking) as client:
+        assert client.get_experiment_by_name("flights") is not None
+
+
+def test_a_deleted_experiment_is_named_with_what_restores_it(tracking):
+    database.prepare(tracking)
+    with connected(tracking) as client:
+        client.delete_experiment(database.experiment_id(client, tracking))
+    with pytest.raises(TrackingRefused, match=r"the experiment 'flights' was deleted[^ ]* .*mlflow experiments restore -x \d+"):
+        with connected(tracking) as client:
+            database.experiment_id(client, tracking)
+
+
+def test_nobody_listening_is_said_at_once(free_port):
+    tracking = Tracking(f"http://ci:secret@127.0.0.1:{free_port}", "flights", "m")
+    start = time.monotonic()
+    with pytest.raises(TrackingUnavailable, match=rf"http://127.0.0.1:{free_port} does not answer") as caught:
+        database.prepare(tracking)
+    assert time.monotonic() - start < 3
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_listens_and_says_nothing_is_given_up_soon(free_port):
+    """Fault 21: one call to a dead server blocks for four minutes."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", free_port)):
+        start = time.monotonic()
+        with pytest.raises(TrackingUnavailable, match="does not answer"):
+            database.prepare(Tracking(f"http://127.0.0.1:{free_port}", "flights", "m"))
+        assert time.monotonic() - start < 12
+
+
+def test_the_environment_is_left_as_it_was(tracking, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "17")
+    before = dict(os.environ)
+    with connected(tracking):
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "17"
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("sqlite:////abs/mlflow.db", "/abs/mlflow.db"),
+        ("sqlite:///rel/mlflow.db", "rel/mlflow.db"),
+        ("sqlite:///a.db?timeout=5", "a.db"),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("http://host", None),
+        ("databricks", None),
+    ],
+)
+def test_only_sqlite_files_are_files(uri, file):
+    found = sqlite_file(uri)
+    assert (None if found is None else str(found)) == file
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [("https://u:p@host:1/x", "https://host:1/x"), ("https://host/x", "https://host/x"), ("sqlite:////a@b/c.db", "sqlite:////a@b/c.db"), ("databricks", "databricks")],
+)
+def test_an_address_is_shown_without_its_password(uri, shown):
+    assert public(uri) == shown

@@ -1,0 +1,235 @@
+"""MLflow agrees with the record, however often it is told and whatever dies in between."""
+
+import copy
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from stagebook.errors import TrackingRefused, TrackingUnavailable
+from stagebook.model.context import StageContext
+from stagebook.model.pipeline import Tracking
+from stagebook.model.record import AttemptStatus, RunStatus, StageStatus
+from stagebook.track.connection import connected
+from stagebook.track.sync import ensure_stage_run, sync
+
+
+def state(tracking):
+    """All runs of the server as plain data: by name, without ids."""
+    with connected(tracking) as client:
+        experiment = client.get_experiment_by_name(tracking.experiment)
+        runs = client.search_runs([experiment.experiment_id])
+        assert len({run.info.run_name for run in runs}) == len(runs)
+        names = {run.info.run_id: run.info.run_name for run in runs}
+        return {
+            run.info.run_name: {
+                "status": (run.info.status, run.info.start_time, run.info.end_time),
+                "parent": names.get(run.data.tags.get("mlflow.parentRunId", "")),
+                "tags": {key: value for key, value in run.data.tags.items() if key.startswith("stagebook.")},
+                "params": run.data.params,
+                "metrics": run.data.metrics,
+                "history": {key: len(client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics},
+                "inputs": sorted((item.dataset.name, item.dataset.digest, item.dataset.source) for item in run.inputs.dataset_inputs),
+                "artifacts": sorted(artifacts(client, run.info.run_id)),
+            }
+            for run in runs
+        }
+
+
+def artifacts(client, run_id, path=None):
+    for entry in client.list_artifacts(run_id, path):
+        yield from artifacts(client, run_id, entry.path) if entry.is_dir else [entry.path]
+
+
+def test_a_finished_run_is_told_whole(tracking, record, run_dir):
+    linked = sync(record, tracking, run_dir, final=True)
+    found = state(tracking)
+    assert set(found) == {record.run_id, "prep", "train"}
+    run, train = found[record.run_id], found["train"]
+    assert run["status"] == ("FINISHED", 1795399200000, 1795399500000)
+    assert (run["parent"], train["parent"], found["prep"]["parent"]) == (None, record.run_id, record.run_id)
+    assert run["tags"]["stagebook.run_id"] == record.run_id
+    assert run["metrics"]["train.roc_auc"] == train["metrics"]["roc_auc"] == 0.68
+    assert train["metrics"]["seconds"] == 60.0
+    assert not any("cost" in name for name in [*run["metrics"], *train["metrics"]])
+    assert run["params"]["gate.slices"] == '["origin"]'
+    assert [(name, json.loads(source)) for name, _, source in train["inputs"]] == [
+        ("flights", {"delta_table_name": "flights", "delta_table_version": 7}),
+        ("weather", {"delta_table_name": "weather", "delta_table_version": 2}),
+    ]
+    assert run["artifacts"] == [
+        "report.html",
+        "run.json",
+        "stages/train/attempt-1.ipynb",
+        "stages/train/attempt-2.html",
+        "stages/train/attempt-2.ipynb",
+    ]
+    assert set(linked) == {"tracking_uri", "experiment_id", "run_id", "stages"}
+    assert set(linked["stages"]) == {"prep", "train"}
+
+
+def test_telling_it_again_changes_nothing(tracking, record, run_dir):
+    first = sync(record, tracking, run_dir, final=True)
+    before = state(tracking)
+    assert sync(record, tracking, run_dir, final=True) == first
+    assert sync(record, tracking, run_dir, final=False) == first
+    assert state(tracking) == before
+    assert all(count == 1 for run in before.values() for count in run["history"].values())
+
+
+def test_lost_ids_are_found_again_by_tag(tracking, record, run_dir):
+    first = sync(record, tracking, run_dir, final=True)
+    before = state(tracking)
+    (run_dir / "mlflow.json").unlink()
+    assert sync(record, tracking, run_dir, final=True) == first
+    assert state(tracking) == before
+
+
+def test_a_run_is_told_as_it_grows(tracking, record, run_dir):
+    whole = copy.deepcopy(record)
+    record.status, record.finished_at, record.exit_code = RunStatus.RUNNING, None, None
+    train = record.stages.pop("train")
+    sync(record, tracking, run_dir, final=False)
+    assert set(state(tracking)) == {record.run_id, "prep"}
+    assert state(tracking)[record.run_id]["status"][0] == "RUNNING"
+    record.stages["train"] = train
+    train.status, train.scraps = StageStatus.RUNNING, {}
+    train.attempts[-1].status, train.attempts[-1].finished_at, train.attempts[-1].seconds = AttemptStatus.RUNNING, None, None
+    sync(record, tracking, run_dir, final=False)
+    assert state(tracking)["train"]["status"][0] == "RUNNING"
+    assert state(tracking)["prep"]["status"][0] == "FINISHED"
+    assert not state(tracking)[record.run_id]["artifacts"]
+    sync(whole, tracking, run_dir, final=True)
+    grown = state(tracking)
+    assert grown["train"]["metrics"]["seconds"] == 60.0
+    assert grown["train"]["status"][0] == grown[record.run_id]["status"][0] == "FINISHED"
+
+
+def test_a_killed_run_does_not_stay_running(tracking, record, run_dir):
+    """Fault 20: MLflow leaves the run of a killed process RUNNING."""
+    record.status, record.finished_at = RunStatus.RUNNING, None
+    train = record.stages["train"]
+    train.status, train.attempts[-1].status, train.attempts[-1].finished_at = StageStatus.RUNNING, AttemptStatus.RUNNING, None
+    sync(record, tracking, run_dir, final=False)
+    sync(record, tracking, run_dir, final=True)
+    closed = state(tracking)
+    assert (closed[record.run_id]["status"][0], closed["train"]["status"][0]) == ("KILLED", "KILLED")
+    sync(record, tracking, run_dir, final=True)
+    assert state(tracking) == closed
+
+
+def test_a_resumed_run_is_opened_again(tracking, record, run_dir):
+    whole = copy.deepcopy(record)
+    record.status = RunStatus.FAILED
+    record.stages["train"].status = StageStatus.FAILED
+    sync(record, tracking, run_dir, final=True)
+    assert state(tracking)["train"]["status"][0] == "FAILED"
+    record.status, record.finished_at, record.stages["train"].status = RunStatus.RUNNING, None, StageStatus.RUNNING
+    sync(record, tracking, run_dir, final=False)
+    assert state(tracking)[record.run_id]["status"][0] == "RUNNING"
+    sync(whole, tracking, run_dir, final=True)
+    assert {run["status"][0] for run in state(tracking).values()} == {"FINISHED"}
+
+
+def test_a_parameter_that_was_logged_stays_and_figures_follow(tracking, record, run_dir):
+    """Fault 23: changing a logged parameter raises."""
+    sync(record, tracking, run_dir, final=True)
+    record.parameters["seed"], record.parameters["new"] = 14, 1
+    record.stages["train"].scraps["roc_auc"] = 0.70
+    sync(record, tracking, run_dir, final=True)
+    run = state(tracking)[record.run_id]
+    assert (run["params"]["seed"], run["params"]["new"]) == ("13", "1")
+    assert run["metrics"]["train.roc_auc"] == 0.70
+
+
+def test_many_parameters_and_figures_go_in_batches(tracking, record, run_dir):
+    record.parameters = {f"p{i}": "y" * 5000 for i in range(250)}
+    record.stages["prep"].scraps = {f"m{i}": i for i in range(1200)}
+    start = time.monotonic()
+    sync(record, tracking, run_dir, final=True)
+    assert time.monotonic() - start < 10
+    found = state(tracking)
+    assert len(found[record.run_id]["params"]) == 250
+    assert len(found["prep"]["metrics"]) == 1201
+
+
+def test_only_changed_artifacts_are_sent_again(tracking, record, run_dir):
+    linked = sync(record, tracking, run_dir, final=True)
+    with connected(tracking) as client:
+        stored = client.get_run(linked["run_id"]).info.artifact_uri.removeprefix("file://").replace("%20", " ")
+    from pathlib import Path
+
+    untouched = Path(stored, "stages/train/attempt-1.ipynb").stat().st_mtime_ns
+    (run_dir / "report.html").write_text("a newer report")
+    sync(record, tracking, run_dir, final=True)
+    assert Path(stored, "report.html").read_text() == "a newer report"
+    assert Path(stored, "stages/train/attempt-1.ipynb").stat().st_mtime_ns == untouched
+
+
+def test_a_deleted_run_is_named_with_what_restores_it(tracking, record, run_dir):
+    linked = sync(record, tracking, run_dir, final=False)
+    with connected(tracking) as client:
+        client.delete_run(linked["run_id"])
+    with pytest.raises(TrackingRefused, match=f"mlflow runs restore --run-id {linked['run_id']}"):
+        sync(record, tracking, run_dir, final=True)
+
+
+def test_a_database_that_was_replaced_is_told_anew(tracking, record, run_dir, template, database_file):
+    import shutil
+
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    first = sync(record, tracking, run_dir, final=True)
+    _get_store(tracking.uri).engine.dispose()
+    shutil.copy(template / "mlflow.db", database_file)
+    shutil.copy(template / "mlflow.db.prepared.json", database_file.with_name("mlflow.db.prepared.json"))
+    again = sync(record, tracking, run_dir, final=True)
+    assert again["run_id"] != first["run_id"]
+    assert set(state(tracking)) == {record.run_id, "prep", "train"}
+
+
+CONTEXT = """
+import json, sys
+from pathlib import Path
+from stagebook.model.context import StageContext
+from stagebook.track.sync import ensure_stage_run
+print(ensure_stage_run(StageContext.from_json(json.loads(sys.argv[1]))))
+"""
+
+
+def test_a_notebook_and_the_runner_agree_on_the_run_of_a_stage(tracking, record, run_dir):
+    context = StageContext(record.run_id, "train", 1, run_dir, run_dir, run_dir, "pandas", tracking)
+    asked = subprocess.Popen([sys.executable, "-c", CONTEXT, json.dumps(context.to_json())], stdout=subprocess.PIPE, text=True)
+    linked = sync(record, tracking, run_dir, final=False)
+    from_notebook = asked.communicate(timeout=60)[0].strip()
+    assert from_notebook == linked["stages"]["train"] == ensure_stage_run(context)
+    assert set(state(tracking)) == {record.run_id, "prep", "train"}
+
+
+def test_an_interactive_notebook_gets_a_run_of_its_own(tracking, tmp_path):
+    context = StageContext("interactive-1", "interactive", 1, tmp_path / "runs" / "interactive-1", tmp_path, tmp_path, "pandas", tracking)
+    run_id = ensure_stage_run(context)
+    assert ensure_stage_run(context) == run_id
+    found = state(tracking)
+    assert found["interactive"]["parent"] == "interactive-1"
+    assert found["interactive-1"]["tags"] == {"stagebook.run_id": "interactive-1"}
+
+
+def test_what_a_dead_server_missed_is_told_when_it_lives(tracking, record, run_dir, tmp_path, server, free_port):
+    """Fault 21: nothing blocks, nothing is lost, and the server ends up as if it had been there."""
+    served = Tracking(f"http://127.0.0.1:{free_port}", "flights", "flight_delay")
+    running = copy.deepcopy(record)
+    running.status, running.finished_at = RunStatus.RUNNING, None
+    for moment, final in ((running, False), (record, True)):
+        start = time.monotonic()
+        with pytest.raises(TrackingUnavailable, match="does not answer"):
+            sync(moment, served, run_dir, final=final)
+        assert time.monotonic() - start < 10
+    server(free_port)
+    linked = sync(record, served, run_dir, final=True)
+    assert sync(record, served, run_dir, final=True) == linked
+    direct = Tracking(tracking.uri, "direct", "flight_delay", str(tmp_path / "direct"))
+    sync(record, direct, run_dir, final=True)
+    assert state(served) == state(direct)
