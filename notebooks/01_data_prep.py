@@ -28,13 +28,6 @@ from flightdelay import figures, prep, schema, source
 from stagebook import stage
 
 # %% [markdown]
-# ## Parameters
-
-# %% tags=["parameters"]
-first_year: int = 2013  # first year for which time zones are worked out
-last_year: int = 2014  # last such year; a flight outside of the years is refused by the schema
-
-# %% [markdown]
 # ## Read the files
 #
 # A value that is missing stays missing: no flight becomes punctual because nobody wrote down when it landed.
@@ -50,7 +43,7 @@ raw = {name: source.read(name) for name in ("flights", "weather", "planes", "air
 # destination. Everything becomes an instant, so that no join can meet on the wrong clock.
 
 # %%
-flights = prep.flights(raw["flights"], raw["airports"], first_year=first_year, last_year=last_year)
+flights = prep.flights(raw["flights"], raw["airports"])
 weather = prep.weather(raw["weather"])
 planes = prep.planes(raw["planes"])
 airports = prep.airports(raw["airports"])
