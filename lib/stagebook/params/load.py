@@ -111,7 +111,7 @@ def _pipeline(
     places = _places(spec, root, flags, environ)
     shared = dict(spec.parameters)
     if spec.gate:
-        shared["gate"] = [rule.model_dump(exclude_defaults=True) for rule in spec.gate]
+        shared[overrides.GATE] = [rule.model_dump(exclude_defaults=True) for rule in spec.gate]
     stages = {
         name: _stage(name, stage, spec.defaults, shared, known[name] or {}, root, flags)
         for name, stage in spec.stages.items()

@@ -31,7 +31,7 @@ class Merged:
         for name in key[:-1]:
             inner = inner.setdefault(name, {})
         inner[key[-1]] = value
-        self.places[key] = place
+        self.places = {other: at for other, at in self.places.items() if other[: len(key)] != key} | {key: place}
 
     def drop(self, key: Key) -> None:
         """Forget one value; nothing happens where it is not set."""

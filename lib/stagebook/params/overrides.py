@@ -9,6 +9,7 @@ from stagebook.params.findings import Finding
 from stagebook.params.merge import Merged
 
 PREFIX = "STAGEBOOK_PARAM_"
+GATE = "gate"
 
 
 def apply(
@@ -63,6 +64,8 @@ def _put(
         findings.append(Finding(place, "", f"there is no stage '{stage}'.{hint}", ", ".join(declared)))
     elif stage:
         merged.put(("stages", stage, "parameters", name), value, place)
+    elif name == GATE and GATE in merged.values:
+        merged.put((GATE,), value, place)  # the section, so that its rules are checked
     else:
         merged.put(("parameters", name), value, place)
         for other in declared:

@@ -26,8 +26,9 @@ def parse(merged: Merged) -> tuple[PipelineSpec | None, list[Finding]]:
         try:
             return PipelineSpec.model_validate(pruned.values), findings
         except ValidationError as error:
-            for detail in error.errors():
-                findings.append(_finding(detail, merged))
+            reported = {finding.key for finding in findings}
+            found = [_finding(detail, merged) for detail in error.errors()]
+            findings += [finding for finding in found if finding.key not in reported]
             for key in sorted({_culprit(detail) for detail in error.errors()}, key=len, reverse=True):
                 if not key:
                     return None, findings

@@ -90,6 +90,20 @@ def test_a_flag_for_all_stages_replaces_what_a_file_says_for_one(project, params
     assert loaded(project, "own", p=("seed=2",)).stages["train"].parameters["seed"] == 2
 
 
+def test_the_gate_reaches_the_stage_that_declares_it_and_can_be_set_by_a_flag(project, params, notebook):
+    notebook("check", "1", parameters="gate: list[dict] = []")
+    params(
+        "g", "pipeline: g\nstages: {check: {notebook: notebooks/check.ipynb}}\ngate: [{metric: brier, threshold: 0.2}]"
+    )
+    assert loaded(project, "g").stages["check"].parameters["gate"] == [{"metric": "brier", "threshold": 0.2}]
+    flag = "gate=[{metric: roc_auc, better_than: champion}]"
+    assert loaded(project, "g", p=(flag,)).stages["check"].parameters["gate"] == [
+        {"metric": "roc_auc", "better_than": "champion"}
+    ]
+    with pytest.raises(InvalidParameters, match="-p gate=.*'roc' is not allowed"):
+        loaded(project, "g", p=("gate=[{metric: roc, threshold: 1}]",))
+
+
 FINDINGS = [
     (
         "stages: {train: {max_retrys: 1}}",

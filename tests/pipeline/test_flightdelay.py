@@ -1,0 +1,130 @@
+"""The shipped pipeline on the real year, through a kill -9 of its runner in the middle of training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = {
+    "flights": 336_776, "weather": 26_114, "planes": 3_322, "airports": 1_458, "airlines": 16,
+    "features": 336_776, "predictions": 28_135, "thresholds": 19,
+}  # fmt: skip
+
+
+def command(places: Path, *words: str) -> list[str]:
+    where = ["--runs-dir", str(places / "runs"), "--warehouse", str(places / "warehouse")]
+    return [sys.executable, str(ROOT / "runners/run_pipeline.py"), "--params", "dev.yaml", *where, *words]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("flights")
+
+
+@pytest.fixture(scope="module")
+def record(places) -> dict:
+    """The record of a run whose runner was killed while it trained, and that was then resumed."""
+    process = subprocess.Popen(command(places, "-v", "--run-id", "real"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    for line in process.stderr:
+        if "train · cell 5" in line:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    resumed = subprocess.run(
+        command(places, "--resume", "real", "--json"), cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    return json.loads(resumed.stdout)
+
+
+@pytest.mark.pipeline
+def test_finished_stages_are_not_run_again(record):
+    attempts = {name: [a["status"] for a in stage["attempts"]] for name, stage in record["stages"].items()}
+    assert attempts["data_prep"] == attempts["feature_build"] == ["succeeded"]
+    assert attempts["train"] == ["interrupted", "succeeded"]
+    assert {stage["status"] for stage in record["stages"].values()} == {"succeeded"}
+
+
+@pytest.mark.pipeline
+def test_each_table_has_exactly_one_commit_of_the_run(record, places):
+    for name in {table for stage in record["stages"].values() for table in stage["outputs"]}:
+        history = DeltaTable(places / "warehouse/tables" / name).history()
+        assert Counter(commit.get("stagebook.run_id") for commit in history) == {"real": 1}
+
+
+@pytest.mark.pipeline
+def test_tables_hold_what_the_year_holds(record):
+    written = {n: t["rows"] for stage in record["stages"].values() for n, t in stage["outputs"].items()}
+    assert {name: written[name] for name in TABLES} == TABLES
+    assert record["stages"]["train"]["scraps"]["dropped_without_arrival"] == 9_430
+
+
+@pytest.mark.pipeline
+def test_the_model_is_honest_and_beats_the_baseline(record):
+    scraps = record["stages"]["validate"]["scraps"]
+    assert 0.65 < scraps["metrics"]["roc_auc"] < 0.75
+    assert scraps["metrics"]["log_loss"] < scraps["baseline"]["log_loss"]
+    assert scraps["gate"]["passed"]
+
+
+@pytest.mark.pipeline
+def test_there_is_a_champion_and_mlflow_agrees_with_the_record(record, places):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{places / 'warehouse/mlflow.db'}")
+    champion = client.get_model_version_by_alias("flight_delay", "champion")
+    assert champion.tags["stagebook.run_id"] == "real"
+    runs = client.search_runs([record["mlflow"]["experiment_id"]])
+    assert len(runs) == 7
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    ids = {run.info.run_id: run for run in runs}
+    validate = ids[record["mlflow"]["stages"]["validate"]].data
+    assert validate.metrics["metrics.roc_auc"] == record["stages"]["validate"]["scraps"]["metrics"]["roc_auc"]
+    assert not any("cost" in name for run in runs for name in run.data.metrics)
+
+
+@pytest.mark.pipeline
+def test_the_run_leaves_a_report_and_a_page_for_every_finished_attempt(record, places):
+    folder = places / "runs/real"
+    assert "Succeeded" in (folder / "report.html").read_text()
+    for name, stage in record["stages"].items():
+        last = stage["attempts"][-1]["n"]
+        assert (folder / f"stages/{name}/attempt-{last}.html").exists()
+
+
+@pytest.mark.pipeline
+def test_a_challenger_that_is_no_better_registers_but_a_refused_one_is_not_promoted(record, places):
+    words = ["--from", "validate", "-p", "gate=[{metric: roc_auc, threshold: 0.9}]", "--json"]
+    refused = subprocess.run(command(places, *words), cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert refused.returncode == 4, refused.stderr
+    stages = json.loads(refused.stdout)["stages"]
+    assert (stages["train"]["status"], stages["deploy"]["status"]) == ("reused", "skipped")
+    assert stages["register_model"]["scraps"] == {"model_name": "flight_delay", "model_version": "2", "promoted": False}
+    listed = subprocess.run(
+        [sys.executable, "-m", "stagebook.cli", "models", "list", "--warehouse", str(places / "warehouse")],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=True,
+    ).stdout  # fmt: skip
+    rows = {line.split()[1]: line for line in listed.splitlines() if "flight_delay" in line}
+    assert "champion" in rows["1"]
+    assert "candidate" in rows["2"]
+
+
+@pytest.mark.pipeline
+def test_a_typo_in_any_parameter_of_any_stage_ends_at_once(places):
+    started = time.monotonic()
+    for stage in ("data_prep", "feature_build", "train", "validate", "register_model", "deploy"):
+        ended = subprocess.run(
+            command(places, "-p", f"{stage}.late_aftr_min=1"), cwd=ROOT, capture_output=True, text=True
+        )
+        assert ended.returncode == 2
+        assert f"stage '{stage}' has no parameter 'late_aftr_min'" in ended.stderr
+    assert time.monotonic() - started < 30
