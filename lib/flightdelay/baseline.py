@@ -36,10 +36,11 @@ def fit(train: IntoFrame, *, prior_flights: int = 50) -> Baseline:
     frame = to_pandas(train)
     if frame.empty:
         raise ValueError("no flights to take a late rate from")
-    late = pd.Series(frame["late"].to_numpy(dtype=float), index=_index(frame))
-    overall = float(late.mean())
-    grouped = late.groupby(level=KEYS)
-    return Baseline((grouped.sum() + prior_flights * overall) / (grouped.size() + prior_flights), overall)
+    late = pd.DataFrame({"late": frame["late"].to_numpy(dtype=float)}, index=_index(frame))
+    overall = float(late["late"].mean())
+    counts = late.groupby(level=KEYS).agg(late=("late", "sum"), flights=("late", "size"))
+    rates = (counts["late"] + prior_flights * overall) / (counts["flights"] + prior_flights)
+    return Baseline(pd.Series(rates), overall)
 
 
 def _index(frame: pd.DataFrame) -> pd.MultiIndex:

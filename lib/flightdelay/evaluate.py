@@ -34,7 +34,7 @@ def holdout_scores(model: Any, baseline: Baseline, holdout: IntoFrame) -> pd.Dat
         score=pd.array(score(model, frame), dtype="float64[pyarrow]"),
         baseline_score=pd.array(baseline.score(frame), dtype="float64[pyarrow]"),
     )
-    return scored[list(schema.HOLDOUT_SCORES.column_names)].reset_index(drop=True)
+    return scored.filter(items=schema.HOLDOUT_SCORES.column_names).reset_index(drop=True)
 
 
 def metrics(late: Any, scores: Any) -> dict[str, float]:

@@ -6,11 +6,11 @@ it. Actual departures, arrivals and times in the air of the flight itself are ne
 """
 
 import narwhals as nw
-from narwhals.typing import FrameT, IntoFrameT
+from narwhals.typing import IntoFrameT
 
 from flightdelay import schema
-from flightdelay.frames import remainder, typed, zero
-from flightdelay.history import add_history
+from flightdelay.frames import Frame, of_any_engine, remainder, typed, zero
+from flightdelay.history import with_history
 
 CATEGORICAL = ("carrier", "origin", "dest", "engine_type")
 """The features that are names, not numbers."""
@@ -26,14 +26,14 @@ def build(flights: IntoFrameT, weather: IntoFrameT, planes: IntoFrameT) -> IntoF
     Args:
         flights: the table `flights`. weather: the table `weather`. planes: the table `planes`.
     """
-    frame = nw.from_native(add_history(flights))
+    frame = with_history(of_any_engine(flights))
     frame = _with_schedule(frame)
-    frame = _with_weather(frame, nw.from_native(weather))
-    frame = _with_aircraft(frame, nw.from_native(planes))
+    frame = _with_weather(frame, of_any_engine(weather))
+    frame = _with_aircraft(frame, of_any_engine(planes))
     return typed(frame, schema.FEATURES).to_native()
 
 
-def _with_schedule(flights: FrameT) -> FrameT:
+def _with_schedule(flights: Frame) -> Frame:
     """Month, day of the week (1 is Monday), and departures scheduled at the origin in the same hour."""
     return flights.with_columns(
         month=nw.col("dep_date_local").dt.month(),
@@ -43,7 +43,7 @@ def _with_schedule(flights: FrameT) -> FrameT:
     ).with_columns(origin_hour_departures=nw.col("departure").sum().over("origin", "time_hour"))
 
 
-def _with_weather(flights: FrameT, weather: FrameT) -> FrameT:
+def _with_weather(flights: Frame, weather: Frame) -> Frame:
     """Weather in the hour of the scheduled departure, joined on the instant, not on the local clock.
 
     The row is the observation made in that hour: for a departure early in the hour some of it is still to
@@ -53,7 +53,7 @@ def _with_weather(flights: FrameT, weather: FrameT) -> FrameT:
     return flights.join(weather.select("origin", "time_hour", *measures), on=["origin", "time_hour"], how="left")
 
 
-def _with_aircraft(flights: FrameT, planes: FrameT) -> FrameT:
+def _with_aircraft(flights: Frame, planes: Frame) -> Frame:
     """Seats, kind of engine, and age in years; the year of manufacture may be unknown."""
     known = planes.select("tailnum", "built_year", "seats", "engine_type")
     return flights.join(known, on="tailnum", how="left").with_columns(

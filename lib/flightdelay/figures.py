@@ -11,8 +11,6 @@ from narwhals.typing import IntoFrame
 
 from flightdelay.frames import to_pandas
 
-PARTS = {"train": "tab:blue", "calibrate": "tab:orange", "holdout": "tab:green"}
-
 
 def durations(flights: IntoFrame) -> Figure:
     """How long flights are scheduled to take, against how far they go."""
@@ -37,21 +35,28 @@ def late_by_tenth(features: IntoFrame, column: str, *, late_after_min: int) -> p
     Rows without a value or without an arrival are left out.
     """
     frame = to_pandas(features)[[column, "arr_delay_min"]].dropna().astype(float)
-    tenth = pd.qcut(frame[column], 10, duplicates="drop", labels=False)
-    late = frame["arr_delay_min"] >= late_after_min
-    grouped = frame.assign(late=late).groupby(tenth)
-    return grouped.agg(rows=("late", "size"), mean=(column, "mean"), late_rate=("late", "mean")).reset_index(drop=True)
+    table = pd.DataFrame(
+        {
+            "tenth": pd.qcut(frame[column], 10, duplicates="drop", labels=False),
+            "value": frame[column],
+            "late": frame["arr_delay_min"] >= late_after_min,
+        }
+    )
+    tenths = table.groupby("tenth")
+    return pd.DataFrame(
+        {"rows": tenths.size(), "mean": tenths["value"].mean(), "late_rate": tenths["late"].mean()}
+    ).reset_index(drop=True)
 
 
 def split_by_month(parts: Mapping[str, IntoFrame]) -> Figure:
     """Flights and late rate by month, coloured by the part of the split."""
     figure, axes = _axes("The split by time", "month of departure", "flights")
     rates = axes.twinx()
-    for name, part in parts.items():
-        frame = to_pandas(part)
+    for number, (name, part) in enumerate(parts.items()):
+        frame, colour = to_pandas(part), f"C{number}"
         by_month = frame["late"].astype(float).groupby(frame["month"].astype(int)).agg(["size", "mean"])
-        axes.bar(by_month.index, by_month["size"], color=PARTS.get(name), alpha=0.5, label=name)
-        rates.plot(by_month.index, by_month["mean"], color=PARTS.get(name), marker="o")
+        axes.bar(by_month.index, by_month["size"], color=colour, alpha=0.5, label=name)
+        rates.plot(by_month.index, by_month["mean"], color=colour, marker="o")
     axes.legend(loc="lower left")
     rates.set_ylabel("late flights (share)")
     rates.set_ylim(0, None)
@@ -103,5 +108,3 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     plt.close(figure)
     axes.set(title=title, xlabel=x, ylabel=y)
     return figure, axes
-
-

@@ -5,7 +5,7 @@ from typing import Any, cast
 import narwhals as nw
 import pandas as pd
 import pyarrow as pa
-from narwhals.typing import FrameT, IntoFrame
+from narwhals.typing import IntoFrame
 
 from stagebook.model.tables import Kind, TableSchema
 
@@ -21,7 +21,16 @@ _DTYPES = {
 }
 
 
-def typed(frame: FrameT, schema: TableSchema) -> FrameT:
+Frame = nw.LazyFrame[Any]
+"""A frame of any engine, with the operations that all of them have: those of a lazy one."""
+
+
+def of_any_engine(native: IntoFrame) -> Frame:
+    """What transforms are written in. A pandas frame stays eager; it only promises no more than a lazy one."""
+    return cast(Frame, nw.from_native(native))
+
+
+def typed(frame: Frame, schema: TableSchema) -> Frame:
     """The columns of `schema`, in its order and with its types; all other columns are left out.
 
     Nulls stay null. Columns that already have their type are not touched.
@@ -49,12 +58,12 @@ def remainder(dividend: nw.Expr, divisor: int) -> nw.Expr:
     return dividend - (dividend // divisor) * divisor
 
 
-def in_engine_of(frame: FrameT, table: pa.Table) -> FrameT:
+def in_engine_of(frame: Frame, table: pa.Table) -> Frame:
     """A small table that was made here, as a frame that can be joined to `frame`."""
     native: Any = nw.to_native(frame)
     if isinstance(native, pd.DataFrame):
-        return cast(FrameT, nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)))
-    return cast(FrameT, nw.from_native(native.sparkSession.createDataFrame(table)))
+        return of_any_engine(table.to_pandas(types_mapper=pd.ArrowDtype))
+    return of_any_engine(native.sparkSession.createDataFrame(table))
 
 
 def to_pandas(frame: IntoFrame) -> pd.DataFrame:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
-from narwhals.typing import FrameT, IntoFrameT
+from narwhals.typing import IntoFrameT
 
-from flightdelay.frames import zero
+from flightdelay.frames import Frame, of_any_engine, zero
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,24 @@ def add_history(flights: IntoFrameT, windows: Sequence[Window] = WINDOWS) -> Int
         flights: `sched_dep_at` (the instant of the question), `arr_at` (null if it never arrived),
             `arr_delay_min`, `flight`, and the columns that the windows group by.
     """
-    frame = known = nw.from_native(flights)
+    return with_history(of_any_engine(flights), windows).to_native()
+
+
+def with_history(flights: Frame, windows: Sequence[Window] = WINDOWS) -> Frame:
+    """The same for a frame that is already in narwhals' hands."""
+    frame = flights
     for window in windows:
         # Sums come from the flights alone, not from the frame that grows: Spark would plan them over and over.
-        frame = frame.join(_sums(known, window), on=[*window.group, "sched_dep_at"], how="left").with_columns(
+        frame = frame.join(_sums(flights, window), on=[*window.group, "sched_dep_at"], how="left").with_columns(
             nw.col(f"{window.name}_landed").fill_null(zero("flight"))
         )
         landed, delay = nw.col(f"{window.name}_landed"), nw.col(f"{window.name}_delay_min")
         # Divided only where the count is positive: a division by zero is an error on Spark.
         frame = frame.with_columns(nw.when(landed > 0).then(delay / landed).alias(f"{window.name}_delay_min"))
-    return frame.to_native()
+    return frame
 
 
-def _sums(flights: FrameT, window: Window) -> FrameT:
+def _sums(flights: Frame, window: Window) -> Frame:
     """For each group and `sched_dep_at`: minutes of delay and number of the flights in the window."""
     delay, landed = f"{window.name}_delay_min", f"{window.name}_landed"
     at, is_change = "sched_dep_at", "is_change"

@@ -65,8 +65,8 @@ def fit(
         learning_rate=learning_rate,
         max_iter=max_iter,
         max_leaf_nodes=max_leaf_nodes,
-        categorical_features=list(range(len(names))),
-        early_stopping=False,
+        categorical_features=list(range(len(names))),  # pyright: ignore[reportArgumentType]
+        early_stopping=False,  # pyright: ignore[reportArgumentType]
         random_state=seed,
     )
     columns = ColumnTransformer([("names", encoder, names)], remainder="passthrough")

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import narwhals as nw
 import pyarrow as pa
-from narwhals.typing import FrameT, IntoFrameT
+from narwhals.typing import IntoFrameT
 
 from flightdelay import schema
 from flightdelay.clocks import DAY_MIN, MINUTE, utc_offsets
-from flightdelay.frames import in_engine_of, remainder, typed
+from flightdelay.frames import Frame, in_engine_of, of_any_engine, remainder, typed
 
 ZONES = (
     "America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles",
@@ -41,8 +41,8 @@ def flights(raw: IntoFrameT, airports: IntoFrameT) -> IntoFrameT:
         raw: the file `flights`.
         airports: the file or the table `airports` (`faa`, `tzone`).
     """
-    frame = nw.from_native(raw)
-    zones = _dest_zones(nw.from_native(airports))
+    frame = of_any_engine(raw)
+    zones = _dest_zones(of_any_engine(airports))
     offsets = in_engine_of(frame, _offsets())
     return typed(
         frame.join(zones, on="dest", how="left")
@@ -85,7 +85,7 @@ def weather(raw: IntoFrameT) -> IntoFrameT:
     Values are kept as measured, impossible ones too: the schema's bounds refuse them on write.
     """
     return typed(
-        nw.from_native(raw)
+        of_any_engine(raw)
         .with_columns(date_local=_later(nw.col("time_hour"), _new_york_offset_min()).dt.date())
         .rename(
             {
@@ -108,21 +108,21 @@ def weather(raw: IntoFrameT) -> IntoFrameT:
 def planes(raw: IntoFrameT) -> IntoFrameT:
     """Aircraft as `schema.PLANES`: `year` becomes `built_year`, lest it meet the year of a flight."""
     names = {"year": "built_year", "type": "plane_type", "speed": "cruise_speed_mph", "engine": "engine_type"}
-    return typed(nw.from_native(raw).rename(names), schema.PLANES).to_native()
+    return typed(of_any_engine(raw).rename(names), schema.PLANES).to_native()
 
 
 def airports(raw: IntoFrameT) -> IntoFrameT:
     """Airports as `schema.AIRPORTS`; the three without a time zone keep a null."""
     names = {"lat": "lat_deg", "lon": "lon_deg", "alt": "alt_ft", "tz": "utc_offset_h"}
-    return typed(nw.from_native(raw).rename(names), schema.AIRPORTS).to_native()
+    return typed(of_any_engine(raw).rename(names), schema.AIRPORTS).to_native()
 
 
 def airlines(raw: IntoFrameT) -> IntoFrameT:
     """Airlines as `schema.AIRLINES`."""
-    return typed(nw.from_native(raw), schema.AIRLINES).to_native()
+    return typed(of_any_engine(raw), schema.AIRLINES).to_native()
 
 
-def _dest_zones(airports: FrameT) -> FrameT:
+def _dest_zones(airports: Frame) -> Frame:
     """`dest` and `dest_zone`, null where the zone of an airport is not known."""
     missing = pa.table({"faa": list(NOT_IN_AIRPORTS), "tzone": list(NOT_IN_AIRPORTS.values())})
     known = airports.select("faa", "tzone").filter(~nw.col("faa").is_in(list(NOT_IN_AIRPORTS)))

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from narwhals.typing import IntoFrame
 
 from flightdelay import evaluate, schema
@@ -42,7 +43,7 @@ def predictions(model: Any, features: IntoFrame, *, model_version: str, month: s
         month=_repeated(month, frame),
         score=pd.array(score(model, frame), dtype="float64[pyarrow]"),
     )
-    return scored[list(schema.PREDICTIONS.column_names)].sort_values(list(schema.FLIGHT_KEY), ignore_index=True)
+    return scored.filter(items=schema.PREDICTIONS.column_names).sort_values(list(schema.FLIGHT_KEY), ignore_index=True)
 
 
 def largest_gap(predicted: IntoFrame, scored: IntoFrame) -> tuple[int, float]:
@@ -61,8 +62,9 @@ def largest_gap(predicted: IntoFrame, scored: IntoFrame) -> tuple[int, float]:
 def threshold_table(late: Any, scores: Any, *, model_version: str) -> pd.DataFrame:
     """The table `thresholds` of one model version: 0.05, 0.10, …, 0.95."""
     table = evaluate.thresholds(late, scores)
-    return table.assign(model_version=_repeated(model_version, table))[list(schema.THRESHOLDS.column_names)]
+    versioned = table.assign(model_version=_repeated(model_version, table))
+    return versioned.filter(items=schema.THRESHOLDS.column_names)
 
 
 def _repeated(text: str, frame: pd.DataFrame) -> pd.Series:
-    return pd.Series([text] * len(frame), index=frame.index, dtype="string[pyarrow]")
+    return pd.Series([text] * len(frame), index=frame.index, dtype=pd.ArrowDtype(pa.string()))

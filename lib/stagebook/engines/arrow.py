@@ -55,17 +55,12 @@ def plain(table: "pa.Table") -> "pa.Table":
 def digest(table: "pa.Table") -> str:
     """A digest of names, types and values in the order of the rows; what lies under a null does not count."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     found = hashlib.sha256(str(table.schema.remove_metadata()).encode())
-    for name in table.column_names:
-        column = table[name].combine_chunks()
-        missing = column.is_null()
-        if column.null_count:
-            column = pc.fill_null(column, pa.scalar(0 if not pa.types.is_string(column.type) else "").cast(column.type))
-        for part in (missing, column):
-            batch = pa.record_batch([pa.concat_arrays([part])], names=["values"])
-            found.update(batch.serialize())
+    for column in table.columns:
+        for part in (column.is_null(), column.drop_null()):
+            whole = part.combine_chunks()
+            found.update(pa.record_batch([whole], names=["values"]).serialize())
     return found.hexdigest()
 
 

@@ -122,9 +122,9 @@ def _reader(table: "DeltaTable") -> tuple[int, list[str]]:
     return found.min_reader_version, list(found.reader_features or ())
 
 
-def _writer(table: "DeltaTable") -> tuple[int, int, list[str]]:
+def _writer(table: "DeltaTable") -> tuple[int, list[str]]:
     found = table.protocol()
-    return found.min_reader_version, found.min_writer_version, list(found.writer_features or ())
+    return found.min_writer_version, list(found.writer_features or ())
 
 
 def _projection(columns: Sequence[str] | None, schema: "pa.Schema") -> list[str]:

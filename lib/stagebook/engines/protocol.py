@@ -20,11 +20,9 @@ def unreadable(reader_version: int, features: Sequence[str]) -> list[str]:
     return sorted(set(features) - READABLE)
 
 
-def unwritable(reader_version: int, writer_version: int, features: Sequence[str]) -> list[str]:
+def unwritable(writer_version: int, features: Sequence[str]) -> list[str]:
     """Names of the features that a write would harm; empty if the table can be written."""
     if writer_version > 7:
         return [f"writer version {writer_version}"]
     legacy = {name for version, name in LEGACY_WRITER.items() if version <= writer_version < 7}
-    if reader_version == 2:
-        legacy.add("columnMapping")
     return sorted((set(features) | legacy) - WRITABLE)

@@ -91,9 +91,7 @@ def layout(depends_on: Mapping[str, Sequence[str]], *, box_width: float = 150.0)
     def left(slot: _Slot) -> float:
         return MARGIN + slot.layer * (box_width + gap)
 
-    boxes = tuple(
-        Box(name, left(slot), slot.y - BOX_HEIGHT / 2, box_width, BOX_HEIGHT) for name, slot in slots.items()
-    )
+    boxes = tuple(Box(name, left(slot), slot.y - BOX_HEIGHT / 2, box_width, BOX_HEIGHT) for name, slot in slots.items())
     bottom = max((slot.y + slot.height / 2 for column in columns for slot in column), default=0.0)
     return Picture(
         width=max((box.x + box.width for box in boxes), default=0.0) + MARGIN,

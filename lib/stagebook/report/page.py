@@ -84,8 +84,7 @@ def render(record: RunRecord, *, links: Links, resume_command: str | None = None
     """
     verdict = headline(record)
     stages = record.stages.values()
-    scraps = [(stage, name, value) for stage in stages for name, value in stage.scraps.items()]
-    metrics = [row for row in scraps if words.is_number(row[2])]
+    metrics = [(stage, name, figure) for stage in stages for name, figure in _figures(stage.scraps)]
     tables = [(name, stage, commit) for stage in stages for name, commit in stage.outputs.items()]
     gate = record.gate
     rules = [rule for rule in (gate or {}).get("rules") or () if isinstance(rule, Mapping)]
@@ -156,6 +155,15 @@ def looks(status: object) -> dict[str, str]:
     return {"icon": icon, "tone": tone, "text": str(status).replace("_", " ")}
 
 
+def _figures(scraps: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The numbers among the scraps; a mapping of numbers only as `name.key`, as MLflow has them."""
+    for name, value in scraps.items():
+        if words.is_number(value):
+            yield name, value
+        elif isinstance(value, Mapping) and value and all(map(words.is_number, value.values())):
+            yield from ((f"{name}.{key}", figure) for key, figure in value.items())
+
+
 def _finalize(value: object) -> object:
     if value is None:
         return words.NONE
@@ -176,9 +184,7 @@ def _picture(stages: Mapping[str, StageRecord]) -> Picture | None:
     cells = min(max(words.width(name) for name in stages), 24)
     box_width = 46 + max(100, 7.4 * cells, *(5.9 * len(state) for state in states.values()))
     drawn = graph.layout({name: stage.depends_on for name, stage in stages.items()}, box_width=box_width)
-    nodes = tuple(
-        Node(box, words.fit(box.name, cells), states[box.name], stages[box.name]) for box in drawn.boxes
-    )
+    nodes = tuple(Node(box, words.fit(box.name, cells), states[box.name], stages[box.name]) for box in drawn.boxes)
     return Picture(drawn, nodes, ". ".join(islice(_sentences(stages), MAX_ROWS)))
 
 

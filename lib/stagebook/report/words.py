@@ -195,6 +195,5 @@ def fit(name: str, cells: int) -> str:
 def width(text: str) -> int:
     """Character cells that a text takes."""
     return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from typing import cast as cast_to
 
 from stagebook.engines.arrow import arrow_type
 from stagebook.errors import SchemaViolation
@@ -127,7 +128,7 @@ def _column_rules(column: Column) -> list[Rule]:
     name, stated = column.name, []
 
     def rule(text: str, broken: "Callable[[pd.Series], Any]") -> None:
-        stated.append(Rule(f"{name} {text}", (name,), lambda frame: _mask(broken(frame[name]))))
+        stated.append(Rule(f"{name} {text}", (name,), lambda frame: _mask(broken(cast_to("pd.Series", frame[name])))))
 
     if not column.nullable:
         rule("is not null", lambda values: values.isna())

@@ -32,36 +32,58 @@ _OUR_FAULT = {
 
 
 @contextmanager
-def connected(tracking: Tracking, *, answer_seconds: int = ANSWER_SECONDS) -> "Iterator[MlflowClient]":
+def connected(tracking: Tracking, *, answer_seconds: int | None = None) -> "Iterator[MlflowClient]":
     """An MLflow client; whatever fails inside becomes an error of ours.
 
     Args:
-        answer_seconds: how long one call may wait; each is tried twice.
+        answer_seconds: how long one call may wait (default: 4); each is tried twice.
     Raises:
         TrackingUnavailable: no answer, after about ten seconds as a rule.
         TrackingRefused: an answer, but a refusal.
     """
     probe(tracking.uri)
     patience = {
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(answer_seconds),
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(answer_seconds or ANSWER_SECONDS),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
         "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }
-    with _environment(patience):
+    with _environment(patience), translated(tracking.uri):
         from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from requests import RequestException
-        from sqlalchemy.exc import SQLAlchemyError
 
         registry = "databricks-uc" if tracking.uri.startswith("databricks") else None
-        try:
-            yield MlflowClient(tracking.uri, registry)
-        except MlflowException as fault:
-            kind = TrackingRefused if fault.error_code in _OUR_FAULT else TrackingUnavailable
-            raise kind.of(public(tracking.uri), brief(fault)) from fault
-        except (RequestException, SQLAlchemyError, ConnectionError, TimeoutError) as fault:
-            raise TrackingUnavailable.of(public(tracking.uri), brief(fault)) from fault
+        yield MlflowClient(tracking.uri, registry)
+
+
+@contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """Errors of MLflow and below as ours."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as fault:
+        kind = TrackingRefused if fault.error_code in _OUR_FAULT else TrackingUnavailable
+        raise kind.of(public(uri), brief(fault)) from fault
+    except (RequestException, SQLAlchemyError, ConnectionError, TimeoutError) as fault:
+        raise TrackingUnavailable.of(public(uri), brief(fault)) from fault
+
+
+@contextmanager
+def as_default(uri: str) -> Iterator[None]:
+    """This URI as MLflow's own default for a while; its registry asks the default where a model's files are."""
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    try:
+        with _use_tracking_uri(uri):
+            yield
+    finally:
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before  # which MLflow's own way of putting things back unsets
 
 
 def probe(uri: str) -> None:

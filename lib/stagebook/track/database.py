@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from stagebook.errors import TrackingUnavailable
+from stagebook.errors import TrackingRefused, TrackingUnavailable
 from stagebook.model.pipeline import Tracking
 from stagebook.storage import atomic
-from stagebook.track.connection import connected, public, sqlite_file
+from stagebook.track.connection import connected, public, sqlite_file, translated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +19,7 @@ LOCK_SECONDS = 180.0
 """A fresh database takes seconds to migrate, on a busy machine with six waiting up to a minute."""
 
 
-class ExperimentDeleted(TrackingUnavailable):
+class ExperimentDeleted(TrackingRefused):
     """The experiment exists, but somebody has deleted it in MLflow."""
 
 
@@ -89,8 +89,8 @@ def experiment_id(client: "MlflowClient", tracking: Tracking) -> str:
 
 def _prepare(tracking: Tracking, file: Path) -> None:
     marker = atomic.read_json(_marker(file)) or {}
-    with connected(tracking):
-        _migrate(tracking.uri, file)
+    with translated(tracking.uri):
+        _migrate(tracking.uri, file)  # before a client, which would migrate without a copy, or refuse
     with connected(tracking) as client:
         experiment_id(client, tracking)
     known = marker.get("experiments", []) if file.exists() else []

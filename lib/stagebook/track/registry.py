@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from stagebook.errors import RegistryError, did_you_mean
 from stagebook.model.pipeline import Tracking
 from stagebook.track import models
-from stagebook.track.connection import connected, public, sqlite_file
+from stagebook.track.connection import as_default, connected, public, sqlite_file
 from stagebook.track.projection import RUN_ID
 
 if TYPE_CHECKING:
@@ -144,12 +144,12 @@ class Registry:
 
     def version_of(self, name: str, alias: str) -> str | None:
         """The version that has the alias; None where none has it, or the model does not exist yet."""
-        with connected(self.tracking, answer_seconds=ANSWER_SECONDS) as client:
+        with self._reading() as client:
             return self._aliases(client, name).get(alias)
 
     def versions(self, name: str) -> list[Version]:
         """All versions of a model, oldest first; none where it is not registered."""
-        with connected(self.tracking, answer_seconds=ANSWER_SECONDS) as client:
+        with self._reading() as client:
             aliases = self._aliases(client, name)
             found = [
                 Version(
@@ -181,7 +181,7 @@ class Registry:
         Raises:
             RegistryError: if it is a pickle, or holds a type that is not trusted.
         """
-        with connected(self.tracking, answer_seconds=ANSWER_SECONDS) as client:
+        with self._reading() as client:
             if alias_or_version.isdecimal():
                 self._known(client, name, alias_or_version)
                 uri = f"models:/{name}/{alias_or_version}"
@@ -195,13 +195,16 @@ class Registry:
     def _writing(self) -> "Iterator[MlflowClient]":
         """A client for one writer at a time on this machine: what is looked up still holds when it is used."""
         try:
-            with (
-                FileLock(self._lock_file(), timeout=LOCK_SECONDS),
-                connected(self.tracking, answer_seconds=ANSWER_SECONDS) as client,
-            ):
+            with FileLock(self._lock_file(), timeout=LOCK_SECONDS), self._reading() as client:
                 yield client
         except Timeout as fault:
             raise RegistryError(f"another process is writing to the registry ({self._lock_file()}).") from fault
+
+    @contextmanager
+    def _reading(self) -> "Iterator[MlflowClient]":
+        uri = self.tracking.uri
+        with connected(self.tracking, answer_seconds=ANSWER_SECONDS) as client, as_default(uri):
+            yield client
 
     def _lock_file(self) -> Path:
         file = sqlite_file(self.tracking.uri)

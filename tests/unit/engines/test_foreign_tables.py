@@ -100,16 +100,16 @@ def test_reader_features_are_allowed_by_list(reader, features, named):
 
 
 @pytest.mark.parametrize(
-    ("versions", "features", "named"),
+    ("version", "features", "named"),
     [
-        ((1, 2), (), []),
-        ((1, 4), (), []),
-        ((1, 7), ("changeDataFeed", "invariants"), []),
-        ((3, 7), ("timestampNtz",), []),
-        ((2, 5), (), ["columnMapping"]),
-        ((1, 6), (), ["columnMapping", "identityColumns"]),
-        ((1, 8), (), ["writer version 8"]),
+        (2, (), []),
+        (4, (), []),
+        (7, ("changeDataFeed", "invariants"), []),
+        (7, ("timestampNtz",), []),
+        (5, (), ["columnMapping"]),
+        (6, (), ["columnMapping", "identityColumns"]),
+        (8, (), ["writer version 8"]),
     ],
 )
-def test_writer_features_are_allowed_by_list(versions, features, named):
-    assert unwritable(*versions, features) == named
+def test_writer_features_are_allowed_by_list(version, features, named):
+    assert unwritable(version, features) == named

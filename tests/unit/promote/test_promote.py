@@ -27,14 +27,29 @@ def one(rule, *, model=None, baseline=BASELINE, champion=CHAMPION, slices=()):
     ("rule", "model", "passed", "why"),
     [
         ({"metric": "roc_auc", "threshold": 0.62}, {"roc_auc": 0.67}, True, "0.67 is better than the threshold 0.62"),
-        ({"metric": "roc_auc", "threshold": 0.62}, {"roc_auc": 0.62}, True, "0.62 equals the threshold, which is enough"),
+        (
+            {"metric": "roc_auc", "threshold": 0.62},
+            {"roc_auc": 0.62},
+            True,
+            "0.62 equals the threshold, which is enough",
+        ),
         ({"metric": "roc_auc", "threshold": 0.62}, {"roc_auc": 0.61}, False, "0.61 is worse than the threshold 0.62"),
         ({"metric": "log_loss", "threshold": 0.5}, {"log_loss": 0.4}, True, "0.4 is better than the threshold 0.5"),
         ({"metric": "log_loss", "threshold": 0.5}, {"log_loss": 0.6}, False, "0.6 is worse than the threshold 0.5"),
         ({"metric": "roc_auc", "better_than": "baseline"}, {"roc_auc": 0.61}, True, "better than the baseline 0.6"),
-        ({"metric": "roc_auc", "better_than": "baseline"}, {"roc_auc": 0.60}, False, "equals the baseline, which is not better"),
+        (
+            {"metric": "roc_auc", "better_than": "baseline"},
+            {"roc_auc": 0.60},
+            False,
+            "equals the baseline, which is not better",
+        ),
         ({"metric": "log_loss", "better_than": "baseline"}, {"log_loss": 0.51}, False, "worse than the baseline 0.5"),
-        ({"metric": "roc_auc", "better_than": "champion"}, {"roc_auc": 0.66}, True, "equals the champion, which is enough"),
+        (
+            {"metric": "roc_auc", "better_than": "champion"},
+            {"roc_auc": 0.66},
+            True,
+            "equals the champion, which is enough",
+        ),
         ({"metric": "roc_auc", "better_than": "champion"}, {"roc_auc": 0.6599}, False, "worse than the champion 0.66"),
         ({"metric": "log_loss", "better_than": "champion"}, {"log_loss": 0.40}, True, "better than the champion 0.45"),
     ],
@@ -107,7 +122,7 @@ def test_every_rule_is_judged_and_all_must_pass():
     ("rule", "message"),
     [
         ({"metric": "roc_auk", "threshold": 1}, r"no metric 'roc_auk'\. Did you mean 'roc_auc'\?"),
-        ({"metric": "roc_auc", "treshold": 1}, r"no key 'treshold'\. Did you mean 'threshold'\?"),
+        ({"metric": "roc_auc", "thresholds": 1}, r"no key 'thresholds'\. Did you mean 'threshold'\?"),
         ({"metric": "roc_auc", "better_than": "champ"}, r"cannot be 'champ'\. Did you mean 'champion'\?"),
         ({"metric": "roc_auc"}, "either threshold or better_than"),
         ({"threshold": 0.6}, "no metric 'None'"),
@@ -117,7 +132,10 @@ def test_every_rule_is_judged_and_all_must_pass():
         ({"metric": "roc_auc", "threshold": 0.6, "slices": "origin"}, "list of column names"),
         ({"metric": "roc_auc", "better_than": "baseline", "slices": ["origin"]}, "not against another model"),
         ({"metric": "roc_auc", "threshold": 0.6, "min_slice_rows": -1}, "whole number from 0 on"),
-        ({"metric": "roc_auc", "threshold": 0.6, "slices": ["orgin"]}, r"no slices by 'orgin'\. Did you mean 'origin'\?"),
+        (
+            {"metric": "roc_auc", "threshold": 0.6, "slices": ["origins"]},
+            r"no slices by 'origins'\. Did you mean 'origin'\?",
+        ),
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused(rule, message):

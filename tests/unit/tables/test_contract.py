@@ -165,13 +165,13 @@ def test_a_cast_that_loses_nothing_is_done(column, values, result):
 
 
 def test_the_columns_must_be_exactly_the_declared_ones():
-    table = frame().rename_columns(["id", "orign", "delay", "rate", "hour", "day", "late"])
+    table = frame().rename_columns(["id", "origins", "delay", "rate", "hour", "day", "late"])
     with pytest.raises(SchemaViolation) as caught:
         check(table.append_column("delay", table["delay"]).append_column("x", table["delay"]), SCHEMA)
     assert str(caught.value).splitlines()[:4] == [
         "table 'flights': the frame does not have exactly the declared columns.",
         "  missing: origin",
-        "  not declared: orign Did you mean 'origin'?, x",
+        "  not declared: origins Did you mean 'origin'?, x",
         "  more than once: delay",
     ]
 

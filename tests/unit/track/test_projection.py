@@ -38,7 +38,12 @@ def test_a_stage_holds_its_own(record):
     views = stage_views(record, final=True)
     assert list(views) == ["prep", "train"]  # the reused one ran elsewhere
     train = views["train"]
-    assert {key: value for key, (value, _) in train.metrics.items()} == {"roc_auc": 0.68, "losses.log": 0.4, "losses.brier": 0.15, "seconds": 60.0}
+    assert {key: value for key, (value, _) in train.metrics.items()} == {
+        "roc_auc": 0.68,
+        "losses.log": 0.4,
+        "losses.brier": 0.15,
+        "seconds": 60.0,
+    }
     assert train.tags == {
         "stagebook.run_id": record.run_id,
         "stagebook.stage": "train",
@@ -50,7 +55,10 @@ def test_a_stage_holds_its_own(record):
         "mlflow.source.name": "notebooks/02_train.py",
         "mlflow.source.type": "NOTEBOOK",
     }
-    assert [(table.name, table.version, table.rows) for table in train.inputs] == [("flights", 7, 336_776), ("weather", 2, None)]
+    assert [(table.name, table.version, table.rows) for table in train.inputs] == [
+        ("flights", 7, 336_776),
+        ("weather", 2, None),
+    ]
     assert views["prep"].tags["stagebook.output.flights"] == "7"
 
 
@@ -95,7 +103,13 @@ def test_the_status_of_a_stage(record, stage, attempt, final, expected):
 
 
 def test_numbers_that_are_none_are_left_out(record):
-    record.stages["prep"].scraps = {"nan": float("nan"), "huge": 10**400, "empty": {}, "mixed": {"a": 1, "b": "x"}, "part": {"a": 1, "b": float("inf")}}
+    record.stages["prep"].scraps = {
+        "nan": float("nan"),
+        "huge": 10**400,
+        "empty": {},
+        "mixed": {"a": 1, "b": "x"},
+        "part": {"a": 1, "b": float("inf")},
+    }
     assert set(stage_views(record, final=True)["prep"].metrics) == {"seconds", "part.a"}
 
 

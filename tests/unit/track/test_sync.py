@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,9 @@ def state(tracking):
                 "params": run.data.params,
                 "metrics": run.data.metrics,
                 "history": {key: len(client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics},
-                "inputs": sorted((item.dataset.name, item.dataset.digest, item.dataset.source) for item in run.inputs.dataset_inputs),
+                "inputs": sorted(
+                    (item.dataset.name, item.dataset.digest, item.dataset.source) for item in run.inputs.dataset_inputs
+                ),
                 "artifacts": sorted(artifacts(client, run.info.run_id)),
             }
             for run in runs
@@ -96,7 +99,11 @@ def test_a_run_is_told_as_it_grows(tracking, record, run_dir):
     assert state(tracking)[record.run_id]["status"][0] == "RUNNING"
     record.stages["train"] = train
     train.status, train.scraps = StageStatus.RUNNING, {}
-    train.attempts[-1].status, train.attempts[-1].finished_at, train.attempts[-1].seconds = AttemptStatus.RUNNING, None, None
+    train.attempts[-1].status, train.attempts[-1].finished_at, train.attempts[-1].seconds = (
+        AttemptStatus.RUNNING,
+        None,
+        None,
+    )
     sync(record, tracking, run_dir, final=False)
     assert state(tracking)["train"]["status"][0] == "RUNNING"
     assert state(tracking)["prep"]["status"][0] == "FINISHED"
@@ -111,7 +118,11 @@ def test_a_killed_run_does_not_stay_running(tracking, record, run_dir):
     """Fault 20: MLflow leaves the run of a killed process RUNNING."""
     record.status, record.finished_at = RunStatus.RUNNING, None
     train = record.stages["train"]
-    train.status, train.attempts[-1].status, train.attempts[-1].finished_at = StageStatus.RUNNING, AttemptStatus.RUNNING, None
+    train.status, train.attempts[-1].status, train.attempts[-1].finished_at = (
+        StageStatus.RUNNING,
+        AttemptStatus.RUNNING,
+        None,
+    )
     sync(record, tracking, run_dir, final=False)
     sync(record, tracking, run_dir, final=True)
     closed = state(tracking)
@@ -159,13 +170,11 @@ def test_only_changed_artifacts_are_sent_again(tracking, record, run_dir):
     linked = sync(record, tracking, run_dir, final=True)
     with connected(tracking) as client:
         stored = client.get_run(linked["run_id"]).info.artifact_uri.removeprefix("file://").replace("%20", " ")
-    from pathlib import Path
-
-    untouched = Path(stored, "stages/train/attempt-1.ipynb").stat().st_mtime_ns
+    untouched = Path(stored, "stages/train/attempt-1.ipynb").stat().st_ctime_ns
     (run_dir / "report.html").write_text("a newer report")
     sync(record, tracking, run_dir, final=True)
     assert Path(stored, "report.html").read_text() == "a newer report"
-    assert Path(stored, "stages/train/attempt-1.ipynb").stat().st_mtime_ns == untouched
+    assert Path(stored, "stages/train/attempt-1.ipynb").stat().st_ctime_ns == untouched
 
 
 def test_a_deleted_run_is_named_with_what_restores_it(tracking, record, run_dir):
@@ -173,6 +182,17 @@ def test_a_deleted_run_is_named_with_what_restores_it(tracking, record, run_dir)
     with connected(tracking) as client:
         client.delete_run(linked["run_id"])
     with pytest.raises(TrackingRefused, match=f"mlflow runs restore --run-id {linked['run_id']}"):
+        sync(record, tracking, run_dir, final=True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_deleted_experiment_is_refused_with_what_restores_it(tracking, record, run_dir, known):
+    linked = sync(record, tracking, run_dir, final=False)
+    with connected(tracking) as client:
+        client.delete_experiment(linked["experiment_id"])
+    if not known:
+        (run_dir / "mlflow.json").unlink()
+    with pytest.raises(TrackingRefused, match="was deleted.*\n?.*mlflow (runs|experiments) restore"):
         sync(record, tracking, run_dir, final=True)
 
 
@@ -201,7 +221,9 @@ print(ensure_stage_run(StageContext.from_json(json.loads(sys.argv[1]))))
 
 def test_a_notebook_and_the_runner_agree_on_the_run_of_a_stage(tracking, record, run_dir):
     context = StageContext(record.run_id, "train", 1, run_dir, run_dir, run_dir, "pandas", tracking)
-    asked = subprocess.Popen([sys.executable, "-c", CONTEXT, json.dumps(context.to_json())], stdout=subprocess.PIPE, text=True)
+    asked = subprocess.Popen(
+        [sys.executable, "-c", CONTEXT, json.dumps(context.to_json())], stdout=subprocess.PIPE, text=True
+    )
     linked = sync(record, tracking, run_dir, final=False)
     from_notebook = asked.communicate(timeout=60)[0].strip()
     assert from_notebook == linked["stages"]["train"] == ensure_stage_run(context)
@@ -209,7 +231,9 @@ def test_a_notebook_and_the_runner_agree_on_the_run_of_a_stage(tracking, record,
 
 
 def test_an_interactive_notebook_gets_a_run_of_its_own(tracking, tmp_path):
-    context = StageContext("interactive-1", "interactive", 1, tmp_path / "runs" / "interactive-1", tmp_path, tmp_path, "pandas", tracking)
+    context = StageContext(
+        "interactive-1", "interactive", 1, tmp_path / "runs" / "interactive-1", tmp_path, tmp_path, "pandas", tracking
+    )
     run_id = ensure_stage_run(context)
     assert ensure_stage_run(context) == run_id
     found = state(tracking)

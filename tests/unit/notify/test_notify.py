@@ -1,0 +1,214 @@
+"""Notices to a real SMTP and a real HTTP server on loopback."""
+
+import email
+import email.policy
+import json
+import logging
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from aiosmtpd.controller import Controller
+from fixtures import records
+
+from stagebook import notify
+from stagebook.model.record import RunStatus
+
+ALL = {"on": ["success", "failure", "gate_refused", "interrupted"]}
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (records.succeeded, "success", "succeeded"),
+        (records.failed, "failure", "failed"),
+        (records.refused, "gate_refused", "the gate refused"),
+        (records.interrupted, "interrupted", "interrupted"),
+    ],
+)
+def test_each_end_of_a_run_has_its_notice(make, kind, words):
+    notice = notify.plan(make(), ALL)
+    assert notice is not None
+    assert notice.kind == kind
+    assert words in notice.title
+    assert make().run_id in notice.body
+    assert notify.plan(make(), {"on": []}) is None
+
+
+def test_a_failure_says_where_and_how_to_go_on():
+    record = records.failed()
+    record.request = {"runs_dir": "/data/my runs"}
+    notice = notify.plan(record, ALL, report="/data/my runs/x/report.html")
+    assert notice is not None
+    assert notice.title == "flightdelay: failed in stage train, cell 7"
+    assert "stage train failed in cell 7: ValueError: " in notice.body
+    assert f"resume with: stagebook run --runs-dir '/data/my runs' --resume {record.run_id}" in notice.body
+    assert notice.body.endswith("report: /data/my runs/x/report.html")
+    assert "\x1b" not in notice.body
+
+
+def test_the_command_that_resumes_may_come_from_the_runner():
+    notice = notify.plan(records.interrupted(), ALL, resume_command="runners/run_pipeline.py --resume r7")
+    assert notice is not None
+    assert "resume with: runners/run_pipeline.py --resume r7" in notice.body
+
+
+def test_a_refusal_names_the_broken_rules_only_and_no_command():
+    notice = notify.plan(records.refused(), ALL)
+    assert notice is not None
+    assert "roc_auc is 0.6118, the threshold is 0.62" in notice.body
+    assert "baseline" not in notice.body
+    assert "resume" not in notice.body
+
+
+def test_hostile_records_give_one_short_printable_notice():
+    record = records.hostile()
+    notice = notify.plan(record, ALL)
+    assert notice is not None
+    assert notice.title.isprintable()
+    assert all(line.isprintable() and len(line) <= 501 for line in notice.body.split("\n"))
+    assert len(notice.body.split("\n")) < 30
+    record.exit_code = 4
+    assert notify.plan(record, ALL) is not None
+
+
+def test_a_run_that_goes_on_has_no_notice():
+    record = records.succeeded()
+    record.status = RunStatus.RUNNING
+    assert notify.plan(record, ALL) is None
+
+
+class Hook(BaseHTTPRequestHandler):
+    def do_POST(self):
+        if self.server.slow:
+            time.sleep(5)
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(500 if self.server.broken else 200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hook():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    server.got, server.broken, server.slow = [], False, False
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def mailbox():
+    class Box:
+        def __init__(self):
+            self.mails = []
+
+        async def handle_DATA(self, server, session, envelope):
+            self.mails.append((envelope.rcpt_tos, envelope.content.decode()))
+            return "250 OK"
+
+    box = Box()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        box.port = probe.getsockname()[1]
+    controller = Controller(box, hostname="127.0.0.1", port=box.port)
+    controller.start()
+    yield box
+    controller.stop()
+
+
+NOTICE = notify.Notice("failure", "flightdelay: failed", "stage train failed in cell 3")
+
+
+def test_a_notice_arrives_by_http_and_by_mail(hook, mailbox):
+    urls = [
+        f"json://127.0.0.1:{hook.server_port}",
+        f"mailto://127.0.0.1:{mailbox.port}?from=runner@example.com&to=team@example.com",
+    ]
+    assert notify.send(NOTICE, urls, timeout=20) == []
+    assert (hook.got[0]["title"], hook.got[0]["message"], hook.got[0]["type"]) == (NOTICE.title, NOTICE.body, "failure")
+    [(to, content)] = mailbox.mails
+    assert to == ["team@example.com"]
+    assert "flightdelay: failed" in content
+
+
+SECRETS = ["tokn1", "paswd2", "ssw0rd3", "pathy4", "query5", "userk6"]
+UNKNOWN = "this is not an address that apprise knows"
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("json://userk6:paswd2@127.0.0.1:9/pathy4?+X-Key=query5", "(json://…): it could not be reached"),
+        ("mailto://userk6:pa@ssw0rd3@127.0.0.1:9?to=a@example.com", "(mailto://…): it could not be reached"),
+        ("pushbullet://o.tokn1", f"(pushbullet://…): {UNKNOWN}"),
+        ("slack://tokn1", f"(slack://…): {UNKNOWN}"),
+        ("nonsense://tokn1.example.com", f"(nonsense://…): {UNKNOWN}"),
+        ("no url but a tokn1", f"(…): {UNKNOWN}"),
+        ("https://", f"(https://…): {UNKNOWN}"),
+    ],
+)
+def test_a_problem_comes_back_in_words_without_secrets(url, problem, caplog, capfd):
+    caplog.set_level("DEBUG")
+    assert notify.send(NOTICE, [url], timeout=20) == [f"notice 1 of 1 {problem}"]
+    told = problem + caplog.text + "".join(capfd.readouterr())
+    assert [secret for secret in SECRETS if secret in told] == []
+
+
+def test_other_uses_of_these_libraries_may_still_log(caplog):
+    notify.send(NOTICE, [], timeout=1)
+    logging.getLogger("urllib3.connectionpool").warning("a user's own request")
+    assert "a user's own request" in caplog.text
+
+
+def test_a_server_that_refuses_says_so(hook):
+    hook.broken = True
+    [problem] = notify.send(NOTICE, [f"json://127.0.0.1:{hook.server_port}"], timeout=20)
+    assert problem == "notice 1 of 1 (json://…): it was not accepted (HTTP status 500)"
+
+
+def test_servers_that_sleep_cost_the_timeout_once_and_hold_up_no_other(hook, mailbox):
+    hook.slow = True
+    slow = f"json://127.0.0.1:{hook.server_port}"
+    mail = f"mailto://127.0.0.1:{mailbox.port}?from=runner@example.com&to=team@example.com"
+    started = time.monotonic()
+    problems = notify.send(NOTICE, [slow, slow, mail], timeout=1.5)
+    assert time.monotonic() - started < 3
+    assert problems == [f"notice {n} of 3 (json://…): no answer in 1.5 s" for n in (1, 2)]
+    assert len(mailbox.mails) == 1
+
+
+def test_an_error_message_is_text_in_a_mail_too(mailbox):
+    notice = notify.Notice("failure", "flightdelay: failed", "ValueError: no <b>rows</b> <script>x</script>")
+    assert (
+        notify.send(notice, [f"mailto://127.0.0.1:{mailbox.port}?from=a@example.com&to=b@example.com"], timeout=20)
+        == []
+    )
+    [(_, content)] = mailbox.mails
+    parts = [
+        part.get_content()
+        for part in email.message_from_string(content, policy=email.policy.default).walk()
+        if not part.is_multipart()
+    ]
+    assert parts
+    assert not any("<script>" in part for part in parts if "<html" in part.lower())
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", []),
+        ("json://a  mailto://b\njson://c", ["json://a", "mailto://b", "json://c"]),
+        ("json://a,mailto://b , json://c,", ["json://a", "mailto://b", "json://c"]),
+        ("mailto://h?to=a@x.org,b@x.org,json://c", ["mailto://h?to=a@x.org,b@x.org", "json://c"]),
+        ("tokn1", ["tokn1"]),
+    ],
+)
+def test_addresses_come_from_the_environment(value, expected):
+    assert notify.urls({"STAGEBOOK_NOTIFY_URLS": value}) == expected
+    assert notify.urls({}) == []
