@@ -152,7 +152,7 @@ def test_huge_outputs_are_cut_with_a_note():
 
 @pytest.mark.parametrize("lexer", ["no such lexer", None, 7, "ipython3"])
 def test_any_language_is_shown_without_a_warning(lexer):
-    nb = v4.new_notebook(cells=[code_cell("x = 1")], metadata={"language_info": {"pygments_lexer": lexer}})
+    nb = v4.new_notebook(cells=[code_cell("x = 1")], metadata={"language_info": {"name": "x", "pygments_lexer": lexer}})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "x" in notebook_html(nb, title="t", back=None)
