@@ -83,7 +83,7 @@ def _language(nb: "NotebookNode") -> str:
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
-    name = nb.metadata.get("language_info", {}).get("pygments_lexer", "ipython3")
+    name = str(nb.metadata.get("language_info", {}).get("pygments_lexer") or "ipython3")
     try:
         get_lexer_by_name(name)
     except ClassNotFound:

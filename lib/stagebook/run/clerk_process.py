@@ -61,7 +61,7 @@ class Desk:
 
     def _notify(self) -> list[str]:
         record = self.folder.load()
-        notice = notify.plan(record, self.notifications) if record else None
+        notice = notify.plan(record, self.notifications, report=self.folder.report) if record else None
         urls = notify.urls(os.environ)
         return notify.send(notice, urls, timeout=NOTIFY_SECONDS) if notice and urls else []
 

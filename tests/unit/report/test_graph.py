@@ -50,7 +50,11 @@ def test_every_dependency_is_a_line_to_the_right_and_under_no_box(depends_on):
     for line in picture.lines:
         assert boxes[line.source].x + boxes[line.source].width < boxes[line.target].x
         for (left, y), (right, _) in passed_between(line):
-            under = [box for box in picture.boxes if box.x < right and box.x + box.width > left and box.y < y < box.y + box.height]
+            under = [
+                box
+                for box in picture.boxes
+                if box.x < right and box.x + box.width > left and box.y < y < box.y + box.height
+            ]
             assert under == []
 
 

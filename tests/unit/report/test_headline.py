@@ -42,7 +42,12 @@ def refused_without_promotion_step():
             "ValueError: 3 of 24 features hold only nulls: carrier_rate_30d, route_rate_30d, wind_gust_kn (2 attempts)",
         ),
         (two_failures, "bad", "Failed in stage train, cell 7 and 1 more", None),
-        (records.refused, "warn", "The validation gate refused the model", "2 of 3 rules failed. Nothing was promoted."),
+        (
+            records.refused,
+            "warn",
+            "The validation gate refused the model",
+            "2 of 3 rules failed. Nothing was promoted.",
+        ),
         (refused_without_promotion_step, "warn", "The validation gate refused the model", "2 of 3 rules failed."),
         (records.interrupted, "warn", "Interrupted in stage train", "2 of 6 stages done"),
         (over_budget, "bad", "Stopped before it would exceed its budget", "5 of 6 stages done"),

@@ -72,9 +72,17 @@ def code_cell(source, *outputs, **metadata):
     ("data", "kept", "left_out"),
     [
         ({"text/vnd.mermaid": "graph TD", "text/plain": "a graph"}, "<pre>a graph</pre>", "graph TD"),
-        ({"application/vnd.plotly.v1+json": {"data": []}}, "only Jupyter can show: application/vnd.plotly.v1+json", "data"),
+        (
+            {"application/vnd.plotly.v1+json": {"data": []}},
+            "only Jupyter can show: application/vnd.plotly.v1+json",
+            "data",
+        ),
         ({"text/html": "<script>x()</script>", "text/plain": "plain"}, "<pre>plain</pre>", "x()"),
-        ({"text/html": "<div id='sk-container-id-1' class='sk-top-container'>GB</div>", "text/plain": "Model()"}, "<pre>Model()</pre>", "GB"),
+        (
+            {"text/html": "<div id='sk-container-id-1' class='sk-top-container'>GB</div>", "text/plain": "Model()"},
+            "<pre>Model()</pre>",
+            "GB",
+        ),
         ({"image/svg+xml": "<svg onload='x()'/>"}, '<img src="data:image/svg+xml;base64,', "onload"),
         ({"image/png": "not base64!"}, "only Jupyter can show: image/png", "not base64"),
         ({"application/scrapbook.scrap.json+json": {"name": "auc", "data": 0.5}}, "<b>auc</b> = 0.5", "scrapbook"),
@@ -100,7 +108,10 @@ def test_of_an_output_the_richest_safe_form_is_shown(data, kept, left_out):
         ('<a href="//198.51.100.7">x</a>', '<a rel="noopener noreferrer">x</a>'),
         ('<a href="vbscript:x">x</a>', '<a rel="noopener noreferrer">x</a>'),
         ('<td style="text-align: RIGHT;">', ""),
-        ('<table><tbody><tr><td style="text-align: RIGHT;">1</td></tr></tbody></table>', '<table><tbody><tr><td style="text-align: right">1</td></tr></tbody></table>'),
+        (
+            '<table><tbody><tr><td style="text-align: RIGHT;">1</td></tr></tbody></table>',
+            '<table><tbody><tr><td style="text-align: right">1</td></tr></tbody></table>',
+        ),
         ('<p style="text-align: right; position: fixed">x</p>', "<p>x</p>"),
         ('<div class="dataframe top verdict">x</div>', '<div class="dataframe">x</div>'),
         ("<math><mi>x</mi></math><svg><text>y</text></svg>z", "z"),
@@ -152,7 +163,8 @@ def test_huge_outputs_are_cut_with_a_note():
 
 @pytest.mark.parametrize("lexer", ["no such lexer", None, 7, "ipython3"])
 def test_any_language_is_shown_without_a_warning(lexer):
-    nb = v4.new_notebook(cells=[code_cell("x = 1")], metadata={"language_info": {"name": "x", "pygments_lexer": lexer}})
+    nb = v4.new_notebook(cells=[code_cell("x = 1")])
+    nb.metadata["language_info"] = {"pygments_lexer": lexer}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "x" in notebook_html(nb, title="t", back=None)

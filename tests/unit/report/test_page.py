@@ -114,7 +114,7 @@ def test_what_the_record_holds_is_on_the_page():
         "2.17 GB",
         "kernel died",
         "the kernel was killed by SIGKILL",
-        "shown under <a href=\"#gate\">Gate</a>",
+        'shown under <a href="#gate">Gate</a>',
         "https://***@mlflow.example.org",
         "4 packages",
     ):

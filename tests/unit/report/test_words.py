@@ -27,7 +27,15 @@ def test_durations(seconds, long, short):
 
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
-    [(None, words.NONE), (0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (9_412_377, "9.41 MB"), (612_000_000, "612 MB"), (10**18, "1,000 PB")],
+    [
+        (None, words.NONE),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (9_412_377, "9.41 MB"),
+        (612_000_000, "612 MB"),
+        (10**18, "1,000 PB"),
+    ],
 )
 def test_sizes(size_bytes, text):
     assert words.size(size_bytes) == text
@@ -124,7 +132,7 @@ def test_a_link_is_a_relative_path(path, link):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("train", "train"), ("a_very_long_stage_name", "a_ver…_name"), ("航班延误数据准备阶段", "航班…阶段"), ("", "")],
+    [("train", "train"), ("a_very_long_stage_name", "a_ver…_name"), ("航班延误数据准备阶段", "航班延…阶段"), ("", "")],
 )
 def test_a_name_is_cut_in_the_middle_to_its_width(name, text):
     assert words.fit(name, 11) == text
