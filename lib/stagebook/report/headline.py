@@ -14,12 +14,13 @@ LINES = 20
 
 @dataclass(frozen=True)
 class Headline:
-    """The verdict: tone and icon, one line, and lines that say why."""
+    """The verdict: tone and icon, one line, lines that say why, and whether resuming would change anything."""
 
     tone: Tone
     icon: str
     text: str
     lines: tuple[str, ...] = ()
+    resumable: bool = True
 
 
 def headline(record: RunRecord) -> Headline:
@@ -33,7 +34,7 @@ def headline(record: RunRecord) -> Headline:
         text = f"Interrupted in stage {_names(stopped)}" if stopped else "Interrupted"
         return Headline("warn", "pause", text, (progress,))
     if gate_refused(record):
-        return Headline("warn", "refused", "The validation gate refused the model", _refusals(record))
+        return Headline("warn", "refused", "The validation gate refused the model", _refusals(record), resumable=False)
     failed = [stage for stage in record.stages.values() if stage.status is StageStatus.FAILED]
     if failed:
         first = place(failed[0])
@@ -43,7 +44,7 @@ def headline(record: RunRecord) -> Headline:
         code = f" with exit status {record.exit_code}" if record.exit_code is not None else ""
         text = "Stopped before it would exceed its budget" if record.exit_code == 3 else f"Failed{code}"
         return Headline("bad", "cross", text, (progress,))
-    return Headline("good", "check", "Succeeded", (_summary(record),))
+    return Headline("good", "check", "Succeeded", (_summary(record),), resumable=False)
 
 
 def gate_refused(record: RunRecord) -> bool:

@@ -80,7 +80,7 @@ def render(record: RunRecord, *, links: Links, resume_command: str | None = None
     Args:
         links: for each stage and attempt the rendered and the executed notebook, as paths relative to
             the report. A path that would leave by scheme or from the root is not linked.
-        resume_command: shown unless the run succeeded.
+        resume_command: shown unless the run succeeded or the gate refused, where resuming changes nothing.
     """
     verdict = headline(record)
     stages = record.stages.values()
@@ -95,7 +95,7 @@ def render(record: RunRecord, *, links: Links, resume_command: str | None = None
         .render(
             record=record,
             verdict=verdict,
-            resume_command=resume_command if verdict.tone != "good" else None,
+            resume_command=resume_command if verdict.resumable else None,
             seconds=words.elapsed(record.started_at, record.finished_at),
             picture=_picture(record.stages),
             gate=gate,

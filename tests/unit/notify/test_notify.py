@@ -183,20 +183,16 @@ def test_servers_that_sleep_cost_the_timeout_once_and_hold_up_no_other(hook, mai
     assert len(mailbox.mails) == 1
 
 
-def test_an_error_message_is_text_in_a_mail_too(mailbox):
+@pytest.mark.parametrize("form", ["text", "html"])
+def test_an_error_message_is_text_in_a_mail_too(mailbox, form):
     notice = notify.Notice("failure", "flightdelay: failed", "ValueError: no <b>rows</b> <script>x</script>")
-    assert (
-        notify.send(notice, [f"mailto://127.0.0.1:{mailbox.port}?from=a@example.com&to=b@example.com"], timeout=20)
-        == []
-    )
+    address = f"mailto://127.0.0.1:{mailbox.port}?from=a@example.com&to=b@example.com&format={form}"
+    assert notify.send(notice, [address], timeout=20) == []
     [(_, content)] = mailbox.mails
-    parts = [
-        part.get_content()
-        for part in email.message_from_string(content, policy=email.policy.default).walk()
-        if not part.is_multipart()
-    ]
-    assert parts
-    assert not any("<script>" in part for part in parts if "<html" in part.lower())
+    mail = email.message_from_string(content, policy=email.policy.default)
+    parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+    assert notice.body in parts["text/plain"]
+    assert "<script>" not in parts.get("text/html", "")
 
 
 @pytest.mark.parametrize(

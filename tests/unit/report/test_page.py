@@ -42,8 +42,12 @@ def test_a_failure_shows_stage_error_and_the_command_that_resumes():
     assert "x=<1>" not in html
 
 
-def test_a_run_that_succeeded_needs_no_command_to_resume():
-    assert "--resume" not in page(records.succeeded(), resume_command="stagebook run --resume r1")
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [(records.succeeded, False), (records.refused, False), (records.failed, True), (records.interrupted, True)],
+)
+def test_the_command_that_resumes_stands_where_resuming_changes_something(make, shown):
+    assert ("--resume" in page(make(), resume_command="stagebook run --resume r1")) is shown
 
 
 def test_nothing_comes_from_the_network_and_no_script_is_there():
