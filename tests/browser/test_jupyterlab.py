@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -58,9 +58,7 @@ def test_a_stage_opens_as_a_notebook_and_runs_top_to_bottom(browser: Browser, la
     page.locator(".jp-DirListing-item", has_text="01_data_prep.py").dblclick()
     expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=60_000)
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first).to_be_attached(timeout=60_000)
-    page.locator(".jp-Notebook .jp-Cell").first.click()
-    page.locator(".lm-MenuBar-itemLabel", has_text="Run").click()
-    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+    run_all(page)
     notebook = project / "notebooks/01_data_prep.ipynb"
     deadline = time.monotonic() + RUN_SECONDS
     while not (project / "warehouse/tables/airlines/_delta_log").is_dir():
@@ -74,6 +72,20 @@ def test_a_stage_opens_as_a_notebook_and_runs_top_to_bottom(browser: Browser, la
         assert time.monotonic() < deadline, [cell.execution_count for cell in code_cells(notebook)]
         page.wait_for_timeout(500)
     assert not [o for cell in code_cells(notebook) for o in cell.outputs if o.output_type == "error"]
+
+
+def run_all(page: Page) -> None:
+    """Run → Run All Cells; asked again while JupyterLab, still settling, has swallowed the click."""
+    started = page.locator(".jp-InputArea-prompt", has_text=re.compile(r"\[(\d+|\*)\]"))
+    for _ in range(6):
+        page.locator(".jp-Notebook .jp-Cell").first.click()
+        page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+        page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+        for _ in range(10):
+            if started.count():
+                return
+            page.wait_for_timeout(500)
+    raise AssertionError("no cell was started")
 
 
 def code_cells(path: Path) -> list[nbformat.NotebookNode]:
