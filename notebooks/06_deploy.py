@@ -63,7 +63,7 @@ stage.claim(gap <= 1e-12, "scores equal those of the training process")
 shared, gap
 
 # %%
-commit = stage.write(
+stage.write(
     predictions,
     schema.PREDICTIONS,
     replace=[("model_version", "=", version), ("month", "=", month)],

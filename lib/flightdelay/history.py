@@ -82,7 +82,7 @@ def _sums(flights: Frame, window: Window) -> Frame:
         .unique(subset=[*window.group, at])
     )
     return (
-        nw.concat([asks, lands, leaves])
+        nw.concat([lands, leaves, asks])
         # Whole numbers: sums are exact in any order, so engines agree to the last bit.
         .with_columns(nw.col(delay, landed).cum_sum().over(*window.group, order_by=[at, is_change]))
         .filter(nw.col(is_change) == 0)

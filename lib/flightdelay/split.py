@@ -8,6 +8,7 @@ import pandas as pd
 from narwhals.typing import IntoFrame, IntoFrameT
 
 from flightdelay.frames import to_pandas
+from flightdelay.schema import FLIGHT_KEY
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def by_time(features: IntoFrame, *, calibrate_from: str, holdout_from: str, late
     """Split the table `features` by the local day of departure; never at random.
 
     Days before `calibrate_from` train, days before `holdout_from` calibrate, the rest is held out.
-    The frame is brought to this process first: learning happens on one machine.
+    The frame is brought to this process first, since learning happens on one machine, and its rows are
+    put in the order of their key: tables promise no order, and trees depend on it in the last digits.
 
     Args:
         calibrate_from: first day of the calibration, `yyyy-mm-dd`. holdout_from: first day of the hold-out.
@@ -55,7 +57,7 @@ def by_time(features: IntoFrame, *, calibrate_from: str, holdout_from: str, late
     if calibrate_day >= holdout_day:
         raise ValueError(f"calibrate_from ({calibrate_from}) must come before holdout_from ({holdout_from})")
     local = to_pandas(features)
-    arrived = nw.from_native(with_label(local, late_after_min=late_after_min), eager_only=True)
+    arrived = nw.from_native(with_label(local, late_after_min=late_after_min), eager_only=True).sort(FLIGHT_KEY)
     day = nw.col("dep_date_local")
     parts = {
         "train": arrived.filter(day < calibrate_day),

@@ -71,7 +71,7 @@ def test_tables_hold_what_the_year_holds(record):
 @pytest.mark.pipeline
 def test_the_model_is_honest_and_beats_the_baseline(record):
     scraps = record["stages"]["validate"]["scraps"]
-    assert 0.65 < scraps["metrics"]["roc_auc"] < 0.75
+    assert 0.65 < scraps["metrics"]["roc_auc"] < 0.76
     assert scraps["metrics"]["log_loss"] < scraps["baseline"]["log_loss"]
     assert scraps["gate"]["passed"]
 

@@ -50,6 +50,8 @@ def utc(text: str) -> pd.Timestamp:
         pytest.param("2013-06-05 23:59", "SJU", 345, "2013-06-06 07:45", id="an airport that is not in the table"),
         pytest.param("2013-01-05 23:59", "SJU", 445, "2013-01-06 08:45", id="which keeps no summer time"),
         pytest.param("2013-01-05 10:00", "HNL", 1530, "2013-01-06 01:30", id="past midnight in UTC"),
+        pytest.param("2013-06-05 10:00", "BOS", 959, "2013-06-06 13:59", id="a minute less than a day"),
+        pytest.param("2013-06-05 10:00", "BOS", 1000, "2013-06-06 14:00", id="a whole day, never none"),
         pytest.param("2013-12-31 23:00", "LAX", 215, "2014-01-01 10:15", id="into the next year"),
         pytest.param("2013-03-09 22:30", "LAX", 150, "2013-03-10 09:50", id="before the clock there goes forward"),
         pytest.param("2013-03-09 23:50", "LAX", 330, "2013-03-10 10:30", id="while the clock there goes forward"),

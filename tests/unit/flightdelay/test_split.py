@@ -78,6 +78,16 @@ def test_the_real_year_is_split_into_parts_that_follow_each_other(built):
     ]
 
 
+def test_parts_do_not_depend_on_the_order_of_the_rows(built):
+    few = built.iloc[::200]
+    expected = split.by_time(few, **SPANS)
+    found = split.by_time(few.sample(frac=1, random_state=13), **SPANS)
+    for name in ("train", "calibrate", "holdout"):
+        pd.testing.assert_frame_equal(
+            getattr(found, name).reset_index(drop=True), getattr(expected, name).reset_index(drop=True)
+        )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
