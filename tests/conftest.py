@@ -12,6 +12,7 @@ SPREAD = ("test_runner.py", "test_foreign_notebooks.py")
 """Files whose tests share nothing and take seconds each: they go to whichever worker is free."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker, where they share its fixtures."""
     for item in items:
