@@ -8,16 +8,6 @@ import nbformat
 import pytest
 
 Write = Callable[..., Path]
-SPREAD = ("test_runner.py", "test_foreign_notebooks.py")
-"""Files whose tests share nothing and take seconds each: they go to whichever worker is free."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker, where they share its fixtures."""
-    for item in items:
-        if item.path.name not in SPREAD:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 @pytest.fixture
