@@ -113,12 +113,6 @@ class RegistryError(StagebookError):
     """The model registry has no such model, version or alias, or cannot be reached."""
 
 
-class GateRefused(StagebookError):
-    """The validation gate refused the model."""
-
-    exit_code = 4
-
-
 class RunHeld(StagebookError):
     """Another process holds this run."""
 

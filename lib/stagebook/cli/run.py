@@ -97,7 +97,6 @@ def run(
         run_id=run_id,
         jobs=jobs,
         keep_going=keep_going,
-        dry_run=dry_run,
     )
     surface = Surface(
         display=choose(quiet=quiet or dry_run, verbose=verbose, plain=not progress or json),

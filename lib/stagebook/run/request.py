@@ -21,7 +21,6 @@ class RunRequest:
     run_id: str | None = None
     jobs: int = 1
     keep_going: bool = False
-    dry_run: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What the journal keeps, so that `--resume` alone goes on with the same parameters."""
