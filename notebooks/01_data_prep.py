@@ -24,7 +24,7 @@
 # `planes`, `airports` and `airlines`: typed, in UTC, with units in their names, nothing lost.
 
 # %%
-from flightdelay import figures, prep, schema, source
+from flightdelay import facts, figures, prep, schema, source
 from stagebook import stage
 
 # %% [markdown]
@@ -39,8 +39,9 @@ max_duration_min: int = 720  # longest scheduled duration that is believed, in m
 # A value that is missing stays missing: no flight becomes punctual because nobody wrote down when it landed.
 
 # %%
-raw = {name: source.read(name) for name in ("flights", "weather", "planes", "airports", "airlines")}
-{name: frame.shape for name, frame in raw.items()}
+raw = {name: stage.frame(source.read(name)) for name in ("flights", "weather", "planes", "airports", "airlines")}
+rows = {name: stage.count(frame) for name, frame in raw.items()}
+rows
 
 # %% [markdown]
 # ## Type the tables
@@ -49,7 +50,7 @@ raw = {name: source.read(name) for name in ("flights", "weather", "planes", "air
 # destination. Everything becomes an instant, so that no join can meet on the wrong clock.
 
 # %%
-flights = prep.flights(raw["flights"], raw["airports"])
+flights = stage.cache(prep.flights(raw["flights"], raw["airports"]))
 weather = prep.weather(raw["weather"])
 planes = prep.planes(raw["planes"])
 airports = prep.airports(raw["airports"])
@@ -59,16 +60,16 @@ airlines = prep.airlines(raw["airlines"])
 # Every scheduled flight is kept: **one row per row of the file**.
 
 # %%
-stage.claim(len(flights) == len(raw["flights"]), "every scheduled flight is kept")
-stage.claim(flights["sched_arr_at"].notna().all(), "every flight has a scheduled arrival")
-flights.head()
+stage.claim(stage.count(flights) == rows["flights"], "every scheduled flight is kept")
+stage.claim(facts.nulls(flights, "sched_arr_at") == 0, "every flight has a scheduled arrival")
+stage.head(flights)
 
 # %% [markdown]
 # Scheduled durations follow the distance: **none is longer than is believed**, although they are derived
 # from two clocks in different time zones.
 
 # %%
-stage.claim(flights["sched_duration_min"].max() <= max_duration_min, "no flight takes longer than is believed")
+stage.claim(facts.largest(flights, "sched_duration_min") <= max_duration_min, "no flight takes longer than is believed")
 figures.durations(flights)
 
 # %% [markdown]
@@ -89,6 +90,6 @@ commits = {
 # The weather holds one wind speed of 1,048 mph: **its row is refused**, and nothing else is.
 
 # %%
-stage.claim(commits["weather"].rows == len(weather) - 1, "one row of the weather is refused")
-stage.claim(commits["flights"].rows == len(flights), "no flight is refused")
+stage.claim(commits["weather"].rows == rows["weather"] - 1, "one row of the weather is refused")
+stage.claim(commits["flights"].rows == rows["flights"], "no flight is refused")
 stage.glue("rows", {name: commit.rows for name, commit in commits.items()})

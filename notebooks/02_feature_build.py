@@ -23,7 +23,7 @@
 # **Reads** `flights`, `weather` and `planes`. **Writes** `features`: one row per scheduled flight, with the label.
 
 # %%
-from flightdelay import features, figures, schema
+from flightdelay import facts, features, figures, schema
 from stagebook import stage
 
 # %% [markdown]
@@ -47,15 +47,15 @@ planes = stage.read("planes")
 # aircraft: taken only from flights that **had landed before** the scheduled departure.
 
 # %%
-built = features.build(flights, weather, planes)
+built = stage.cache(features.build(flights, weather, planes))
 
 # %% [markdown]
 # **One row per scheduled flight**: no join has lost or doubled one.
 
 # %%
-stage.claim(len(built) == len(flights), "one row of features per scheduled flight")
-stage.claim(not built.duplicated(list(schema.FLIGHT_KEY)).any(), "the key is unique")
-built.head()
+stage.claim(stage.count(built) == stage.count(flights), "one row of features per scheduled flight")
+stage.claim(facts.repeated(built, schema.FLIGHT_KEY) == 0, "the key is unique")
+stage.head(built)
 
 # %% [markdown]
 # An airport that runs late goes on running late: flights leave a delay to those that come after, so the late

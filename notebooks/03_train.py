@@ -48,7 +48,7 @@ max_leaf_nodes: int = 31  # leaves of a tree at most
 # %%
 columns = features or list(schema.MODEL_FEATURES)
 parts = split.by_time(
-    stage.read("features"),
+    stage.to_pandas(stage.read("features")),
     calibrate_from=calibrate_from,
     holdout_from=holdout_from,
     late_after_min=late_after_min,

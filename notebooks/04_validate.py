@@ -43,11 +43,12 @@ gate: list[dict] = [  # rules that must all hold; a metric against a threshold, 
 # The champion scores **the same rows** as the candidate, now.
 
 # %%
-scored = stage.read("holdout_scores")
+scored = stage.to_pandas(stage.read("holdout_scores"))
 champion = stage.champion(trusted=model.TRUSTED_TYPES)
 candidates = {"model": scored["score"], "baseline": scored["baseline_score"]}
 if champion is not None:
-    candidates["champion"] = model.score(champion, evaluate.align(stage.read("features"), scored))
+    days = stage.read("features", where=[("dep_date_local", ">=", scored["dep_date_local"].min())])
+    candidates["champion"] = model.score(champion, evaluate.align(stage.to_pandas(days), scored))
 
 # %%
 metrics = {name: evaluate.metrics(scored["late"], scores) for name, scores in candidates.items()}

@@ -43,7 +43,7 @@ gate_passed: bool = False  # the gate's verdict, as `validate` glued it
 # %%
 fitted = stage.load_saved_model(model_file, trusted=model.TRUSTED_TYPES)
 columns = model.features_of(fitted)
-rows = stage.read("features", columns=columns, where=[("month", "=", 12)])
+rows = stage.head(stage.read("features", columns=columns, where=[("month", "=", 12)]))
 version = stage.register_model(
     fitted,
     example=model.example(rows, columns),

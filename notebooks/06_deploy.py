@@ -46,7 +46,7 @@ stage.claim(champion is not None, "there is a champion")
 version = stage.champion_version()
 predictions = serve.predictions(
     champion,
-    stage.read("features", where=serve.month_filter(month)),
+    stage.to_pandas(stage.read("features", where=serve.month_filter(month))),
     model_version=version,
     month=month,
 )
@@ -56,7 +56,7 @@ predictions.head()
 # Scores **equal those of the training process**, to the last bit that matters.
 
 # %%
-scored = stage.read("holdout_scores")
+scored = stage.to_pandas(stage.read("holdout_scores"))
 shared, gap = serve.largest_gap(predictions, scored)
 stage.claim(shared > 0, "the hold-out reaches into this month")
 stage.claim(gap <= 1e-12, "scores equal those of the training process")

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import narwhals as nw
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from narwhals.typing import IntoFrame
 
-from flightdelay.frames import to_pandas
+from flightdelay.frames import of_any_engine, to_pandas
 
 
 def durations(flights: IntoFrame) -> Figure:
     """How long flights are scheduled to take, against how far they go."""
-    frame = to_pandas(flights)[["distance_mi", "sched_duration_min"]].drop_duplicates()
+    pairs = of_any_engine(flights).select("distance_mi", "sched_duration_min").unique()
+    frame = to_pandas(pairs.to_native())
     figure, axes = _axes("Scheduled duration by distance", "distance (mi)", "scheduled duration (min)")
     axes.scatter(frame["distance_mi"].astype(float), frame["sched_duration_min"].astype(float), s=4, alpha=0.4)
     return figure
@@ -32,19 +34,26 @@ def late_rate_by(features: IntoFrame, column: str, *, unit: str, late_after_min:
 def late_by_tenth(features: IntoFrame, column: str, *, late_after_min: int) -> pd.DataFrame:
     """For tenths of `column`: `rows`, its `mean`, and the `late_rate` of the flights that arrived.
 
-    Rows without a value or without an arrival are left out.
+    Values are taken to whole numbers and counted where the rows are; equal ones stay in one tenth, so
+    tenths differ a little in size. Rows without a value or without an arrival are left out.
     """
-    frame = to_pandas(features)[[column, "arr_delay_min"]].dropna().astype(float)
-    table = pd.DataFrame(
-        {
-            "tenth": pd.qcut(frame[column], 10, duplicates="drop", labels=False),
-            "value": frame[column],
-            "late": frame["arr_delay_min"] >= late_after_min,
-        }
+    value, delay = nw.col(column), nw.col("arr_delay_min")
+    counted = (
+        of_any_engine(features)
+        .filter(~value.is_null(), ~delay.is_null())
+        .select(value=value.round(0), exact=value, late=(delay >= late_after_min).cast(nw.Int64()))
+        .group_by("value")
+        .agg(nw.len().alias("rows"), nw.col("exact", "late").sum())
     )
-    tenths = table.groupby("tenth")
+    table = to_pandas(counted.to_native()).astype(float).sort_values("value", ignore_index=True)
+    middle = (table["rows"].cumsum() - table["rows"] / 2) / table["rows"].sum()
+    tenths = table.groupby((middle * 10).astype(int))[["rows", "exact", "late"]].sum()
     return pd.DataFrame(
-        {"rows": tenths.size(), "mean": tenths["value"].mean(), "late_rate": tenths["late"].mean()}
+        {
+            "rows": tenths["rows"].astype(int),
+            "mean": tenths["exact"] / tenths["rows"],
+            "late_rate": tenths["late"] / tenths["rows"],
+        }
     ).reset_index(drop=True)
 
 

@@ -20,6 +20,8 @@ _DTYPES = {
     Kind.TIMESTAMP: nw.Datetime("us", "UTC"),
 }
 
+AT_MOST = 100_000
+"""Rows that come into this process unasked."""
 
 Frame = nw.LazyFrame[Any]
 """A frame of any engine, with the operations that all of them have: those of a lazy one."""
@@ -63,12 +65,22 @@ def in_engine_of(frame: Frame, table: pa.Table) -> Frame:
     native: Any = nw.to_native(frame)
     if isinstance(native, pd.DataFrame):
         return of_any_engine(table.to_pandas(types_mapper=pd.ArrowDtype))
+    if frame.implementation.is_polars():
+        return of_any_engine(nw.from_arrow(table, backend=frame.implementation).lazy().to_native())
     return of_any_engine(native.sparkSession.createDataFrame(table))
 
 
-def to_pandas(frame: IntoFrame) -> pd.DataFrame:
-    """A frame of any engine as an Arrow-backed pandas frame in this process; nulls stay nulls."""
+def to_pandas(frame: IntoFrame, *, limit: int = AT_MOST) -> pd.DataFrame:
+    """A small frame of any engine as an Arrow-backed pandas frame in this process; nulls stay nulls.
+
+    Raises:
+        ValueError: the frame is in another process, or not computed yet, and has more than `limit` rows:
+            aggregate it first, or bring it here by `stage.to_pandas`, which looks at its size.
+    """
     if isinstance(frame, pd.DataFrame):
         return frame
-    table: pa.Table = nw.from_native(frame).lazy().collect("pyarrow").to_native()
+    few = nw.from_native(frame).lazy().head(limit + 1)
+    table: pa.Table = few.collect("pyarrow").to_native()
+    if table.num_rows > limit:
+        raise ValueError(f"more than {limit:,} rows: aggregate them first, or bring them here by stage.to_pandas")
     return table.to_pandas(types_mapper=pd.ArrowDtype)

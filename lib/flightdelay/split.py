@@ -5,9 +5,8 @@ from datetime import date
 
 import narwhals as nw
 import pandas as pd
-from narwhals.typing import IntoFrame, IntoFrameT
+from narwhals.typing import IntoFrameT
 
-from flightdelay.frames import to_pandas
 from flightdelay.schema import FLIGHT_KEY
 
 
@@ -40,14 +39,14 @@ def with_label(features: IntoFrameT, *, late_after_min: int) -> IntoFrameT:
     return arrived.with_columns(late=nw.col("arr_delay_min") >= late_after_min).to_native()
 
 
-def by_time(features: IntoFrame, *, calibrate_from: str, holdout_from: str, late_after_min: int) -> Split:
+def by_time(features: pd.DataFrame, *, calibrate_from: str, holdout_from: str, late_after_min: int) -> Split:
     """Split the table `features` by the local day of departure; never at random.
 
     Days before `calibrate_from` train, days before `holdout_from` calibrate, the rest is held out.
-    The frame is brought to this process first, since learning happens on one machine, and its rows are
-    put in the order of their key: tables promise no order, and trees depend on it in the last digits.
+    Rows are put in the order of their key: tables promise no order, and trees depend on it in the last digits.
 
     Args:
+        features: in this process, since learning happens on one machine.
         calibrate_from: first day of the calibration, `yyyy-mm-dd`. holdout_from: first day of the hold-out.
         late_after_min: minutes behind schedule at arrival from which on a flight is late.
     Raises:
@@ -56,8 +55,7 @@ def by_time(features: IntoFrame, *, calibrate_from: str, holdout_from: str, late
     calibrate_day, holdout_day = _day("calibrate_from", calibrate_from), _day("holdout_from", holdout_from)
     if calibrate_day >= holdout_day:
         raise ValueError(f"calibrate_from ({calibrate_from}) must come before holdout_from ({holdout_from})")
-    local = to_pandas(features)
-    arrived = nw.from_native(with_label(local, late_after_min=late_after_min), eager_only=True).sort(FLIGHT_KEY)
+    arrived = nw.from_native(with_label(features, late_after_min=late_after_min), eager_only=True).sort(FLIGHT_KEY)
     day = nw.col("dep_date_local")
     parts = {
         "train": arrived.filter(day < calibrate_day),
@@ -71,7 +69,7 @@ def by_time(features: IntoFrame, *, calibrate_from: str, holdout_from: str, late
             )
     return Split(
         **{name: part.to_native() for name, part in parts.items()},
-        dropped_without_arrival=len(local) - len(arrived),
+        dropped_without_arrival=len(features) - len(arrived),
     )
 
 

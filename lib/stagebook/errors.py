@@ -40,6 +40,22 @@ class SchemaViolation(PermanentError):
     def of(cls, table: str, what: str, *details: str, todo: str) -> Self:
         return cls("\n".join([f"table '{table}': {what}", *(f"  {detail}" for detail in details), f"  {todo}"]))
 
+    @classmethod
+    def columns_changed(cls, table: str, version: int, changed: Sequence[str]) -> Self:
+        return cls.of(
+            table,
+            f"its columns have changed since version {version}: {', '.join(changed)}.",
+            todo="A part of it cannot be replaced then: write the whole table once with the new schema.",
+        )
+
+    @classmethod
+    def rows_outside(cls, table: str, outside: int, rows: int, condition: str) -> Self:
+        return cls.of(
+            table,
+            f"{outside:,} of {rows:,} rows lie outside of what the write replaces.",
+            todo=f"Write only rows with {condition}, or widen the condition.",
+        )
+
 
 class UndeclaredTable(PermanentError):
     """A stage touches a table that its `reads` or `writes` does not name."""
@@ -162,6 +178,40 @@ class WriteConflict(StagebookError):
         return cls(
             f"{path}: {who} committed version {version} while this write was under way; nothing of it was written.\n"
             "  Run the stage again; it then starts from that version."
+        )
+
+
+class JavaMissing(ConfigError):
+    """Spark is wanted, and there is no Java that it runs on."""
+
+    @classmethod
+    def of(cls, what: str) -> Self:
+        return cls(
+            f"the engine 'spark' needs Java 17 or 21, and {what}.\n"
+            "  Install it (Debian, Ubuntu: `apt-get install openjdk-17-jre-headless`; macOS: `brew install\n"
+            "  openjdk@17`; the conda environment has it), or set JAVA_HOME, or take `--engine pandas`, without Java."
+        )
+
+
+class SparkUnavailable(StagebookError):
+    """The Spark server does not start, or does not answer any more."""
+
+    @classmethod
+    def of(cls, what: str, why: str, *, log: str | None = None) -> Self:
+        where = f"\n  its log: {log}" if log else ""
+        return cls(
+            f"{what}: {why}.{where}\n  `stagebook spark stop` ends all servers; the next stage starts a new one."
+        )
+
+
+class TooLarge(PermanentError):
+    """More rows are asked for in this process than fit into it."""
+
+    @classmethod
+    def of(cls, rows: int, size_bytes: int, *, limit: str) -> Self:
+        return cls(
+            f"{rows:,} rows of about {size_bytes / 1e9:,.1f} GB would become a pandas frame; the limit is {limit}.\n"
+            "  Read fewer columns or rows (`columns=`, `where=`), aggregate or sample first, or give a larger `limit=`."
         )
 
 

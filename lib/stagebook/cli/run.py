@@ -24,7 +24,7 @@ def run(
     jobs: Annotated[int, Parameter(name=("--jobs", "-j"), validator=Number(gte=1))] = 1,
     keep_going: Annotated[bool, Parameter(name=("--keep-going", "-k"), negative=())] = False,
     retries: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
-    engine: Literal["auto", "pandas"] | None = None,
+    engine: Literal["auto", "pandas", "polars", "spark"] | None = None,
     run_id: str | None = None,
     runs_dir: Path | None = None,
     warehouse: Path | None = None,

@@ -1,7 +1,7 @@
 """Declared column kinds ↔ Arrow types."""
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stagebook.model.tables import Column, Kind, TableSchema
 
@@ -42,6 +42,17 @@ def arrow_schema(schema: TableSchema) -> "pa.Schema":
             for column in schema.columns
         ]
     )
+
+
+def from_local(frame: Any) -> "pa.Table":
+    """A pandas frame without its index, or anything that speaks Arrow's stream protocol, as an Arrow table."""
+    import pyarrow as pa
+
+    if isinstance(frame, pa.Table):
+        return plain(frame)
+    if hasattr(frame, "__dataframe__") and hasattr(frame, "iloc"):
+        return plain(pa.Table.from_pandas(frame, preserve_index=False))
+    return plain(pa.table(frame))
 
 
 def plain(table: "pa.Table") -> "pa.Table":

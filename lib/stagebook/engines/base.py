@@ -31,41 +31,8 @@ class WriteOrder:
     replace: Predicates | None = None
 
 
-class Engine(Protocol):
-    """Reads and writes Delta tables as frames of its own kind.
-
-    Paths are table folders. The log methods (`latest`, `commit`, `committed`, `newest_of`) read no data.
-    """
-
-    @property
-    def name(self) -> str:
-        """What a parameter file calls it: `pandas`, `spark`, …"""
-        ...
-
-    def read(self, path: Path, *, version: int, columns: Sequence[str] | None, where: Predicates) -> Any:
-        """One version as a native frame; columns and conditions are pushed down to the files.
-
-        A condition is never true for a null. Row order is that of the files, and the same each time.
-
-        Raises:
-            UnreadableTable: the table uses a feature that this engine would read wrongly.
-            UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
-        """
-        ...
-
-    def to_arrow(self, frame: Any) -> "pa.Table":
-        """A native frame (or an Arrow table) as an Arrow table without index columns."""
-        ...
-
-    def write(self, path: Path, table: "pa.Table", order: WriteOrder) -> Commit:
-        """Commits `table`, which fits `order.schema`, exactly once; creates the Delta table if need be.
-
-        Raises:
-            WriteConflict: another writer was faster; the same call may be made again.
-            UnwritableTable: the table uses a feature that this engine would harm.
-            SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's.
-        """
-        ...
+class TableLog(Protocol):
+    """What the log of a Delta table says. Paths are table folders; no data is read."""
 
     def latest(self, path: Path) -> int | None:
         """The newest version, or None where there is no table."""
@@ -81,4 +48,66 @@ class Engine(Protocol):
 
     def newest_of(self, path: Path, *, run_id: str, stage: str) -> Commit | None:
         """The newest commit whose metadata name this run and stage; None if there is none."""
+        ...
+
+
+class Engine(TableLog, Protocol):
+    """Reads and writes Delta tables as frames of its own kind, and computes on them."""
+
+    @property
+    def name(self) -> str:
+        """What a parameter file calls it: `pandas`, `polars`, `spark`."""
+        ...
+
+    def read(self, path: Path, *, version: int, columns: Sequence[str] | None, where: Predicates) -> Any:
+        """One version as a native frame; columns and conditions are pushed down to the files.
+
+        A condition is never true for a null. Engines of one machine keep the order of the files, Spark none.
+
+        Raises:
+            UnreadableTable: the table uses a feature that this engine would read wrongly.
+            UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
+        """
+        ...
+
+    def frame(self, data: Any) -> Any:
+        """A frame of this engine from data of this process: pandas, polars or Arrow. Its own frames pass."""
+        ...
+
+    def cache(self, frame: Any) -> Any:
+        """The same rows, computed once however often they are used; kept until `release`."""
+        ...
+
+    def release(self) -> None:
+        """Let go of what `cache` keeps."""
+        ...
+
+    def count(self, frame: Any) -> int:
+        """The number of rows."""
+        ...
+
+    def to_arrow(self, frame: Any) -> "pa.Table":
+        """All rows of a frame as an Arrow table of this process, without index columns."""
+        ...
+
+    def conform(self, frame: Any, schema: TableSchema) -> Any:
+        """The declared columns in declared order and type, in the form that `write` takes. NaN becomes null.
+
+        Raises:
+            SchemaViolation: a column is missing, too many, or cannot be cast without loss.
+        """
+        ...
+
+    def digest(self, data: Any) -> str:
+        """A digest of the content of what `conform` gave; equal content may be recognised by it."""
+        ...
+
+    def write(self, path: Path, data: Any, order: WriteOrder) -> Commit:
+        """Commits `data`, which `conform` gave, exactly once; creates the Delta table if need be.
+
+        Raises:
+            WriteConflict: another writer was faster; the same call may be made again.
+            UnwritableTable: the table uses a feature that this engine would harm.
+            SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's.
+        """
         ...

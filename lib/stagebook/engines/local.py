@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines import predicates, protocol
-from stagebook.engines.arrow import arrow_schema, plain
+from stagebook.engines.arrow import arrow_schema, digest, from_local, plain
 from stagebook.engines.base import CONTENT, RUN_ID, WriteOrder
+from stagebook.engines.casting import cast
+from stagebook.engines.creation import configuration
 from stagebook.engines.deltalog import DeltaLog, commit_of, opened, read_metadata, transaction
 from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable, UnwritableTable, WriteConflict
-from stagebook.model.tables import Commit, Layout, Predicates
+from stagebook.model.tables import Commit, Layout, Predicates, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,29 +53,57 @@ class LocalEngine(DeltaLog):
         import pyarrow as pa
         from deltalake import QueryBuilder
 
-        table = opened(path, version)
-        if features := protocol.unreadable(*_reader(table)):
-            raise UnreadableTable.of(str(path), engine=self.name, features=features)
+        table = self.readable(path, version)
         schema = pa.schema(table.schema().to_arrow())
-        wanted = _projection(columns, schema)
+        wanted = projection(columns, schema)
         condition = predicates.to_sql(predicates.check(where, schema))
         select = ", ".join(predicates.quoted(column) for column in wanted)
         query = QueryBuilder(_SESSION).register("t", table)
         batches = query.execute(f'SELECT {select} FROM "t" WHERE {condition}').read_all()
         return plain(pa.table(batches))
 
+    def readable(self, path: Path, version: int) -> "DeltaTable":
+        """The table at a version, for reading.
+
+        Raises:
+            UnreadableTable: it uses a feature that delta-rs would read wrongly.
+        """
+        table = opened(path, version)
+        if features := protocol.unreadable(*_reader(table)):
+            raise UnreadableTable.of(str(path), engine=self.name, features=features)
+        return table
+
+    def frame(self, data: Any) -> Any:
+        """A pandas frame as it is; other data as a pandas frame of `ArrowDtype` columns."""
+        import pandas as pd
+
+        return data if isinstance(data, pd.DataFrame) else self.to_arrow(data).to_pandas(types_mapper=pd.ArrowDtype)
+
+    def cache(self, frame: Any) -> Any:
+        """The frame itself: pandas has computed it already."""
+        return frame
+
+    def release(self) -> None:
+        """Nothing: frames go when the notebook ends."""
+
+    def count(self, frame: Any) -> int:
+        """The number of rows."""
+        return len(frame)
+
     def to_arrow(self, frame: Any) -> "pa.Table":
         """A pandas frame, or anything that speaks Arrow's stream protocol, without index columns."""
-        import pyarrow as pa
+        return from_local(frame)
 
-        if isinstance(frame, pa.Table):
-            return plain(frame)
-        if hasattr(frame, "__dataframe__") and hasattr(frame, "iloc"):
-            return plain(pa.Table.from_pandas(frame, preserve_index=False))
-        return plain(pa.table(frame))
+    def conform(self, frame: Any, schema: TableSchema) -> "pa.Table":
+        """The declared columns as an Arrow table; see `casting.cast`."""
+        return cast(self.to_arrow(frame), schema)
 
-    def write(self, path: Path, table: "pa.Table", order: WriteOrder) -> Commit:
-        """Commits `table` exactly once; creates the Delta table if need be.
+    def digest(self, data: "pa.Table") -> str:
+        """A digest of names, types and values in the order of the rows."""
+        return digest(data)
+
+    def write(self, path: Path, data: "pa.Table", order: WriteOrder) -> Commit:
+        """Commits `data` exactly once; creates the Delta table if need be.
 
         The transaction is looked up and written through the same `DeltaTable`, and the commit must be the
         very next version: a commit in between is a conflict, never merged.
@@ -93,15 +123,15 @@ class LocalEngine(DeltaLog):
             if version is not None and _same_content(path, version, order):
                 return replace(self.commit(path, version), repeated=True)
         conditions = predicates.check(order.replace or (), arrow_schema(order.schema))
-        _refuse_rows_outside(table, conditions, order)
-        data = _laid_out(table.cast(arrow_schema(order.schema)), order.schema.layout)
+        _refuse_rows_outside(data, conditions, order)
+        ordered = _laid_out(data.cast(arrow_schema(order.schema)), order.schema.layout)
         version = 0 if target is None else target.version() + 1
         try:
             if target is None:
-                _create(path, data, order, _properties(order, version))
+                _create(path, ordered, order, _properties(order, version))
             else:
                 where = predicates.to_sql(conditions) if order.replace is not None else None
-                _overwrite(target, data, order, where, _properties(order, version))
+                _overwrite(target, ordered, order, where, _properties(order, version))
         except DeltaError as fault:
             newest = self.latest(path)
             if isinstance(fault, CommitFailedError) or (target is None and newest is not None):
@@ -127,7 +157,12 @@ def _writer(table: "DeltaTable") -> tuple[int, list[str]]:
     return found.min_writer_version, list(found.writer_features or ())
 
 
-def _projection(columns: Sequence[str] | None, schema: "pa.Schema") -> list[str]:
+def projection(columns: Sequence[str] | None, schema: "pa.Schema") -> list[str]:
+    """The columns to read: all where none are named.
+
+    Raises:
+        UnknownColumn: one that the table does not have.
+    """
     wanted = list(schema.names if columns is None else columns)
     for column in wanted:
         if column not in schema.names:
@@ -157,8 +192,7 @@ def _properties(order: WriteOrder, version: int) -> "CommitProperties":
 def _create(path: Path, data: "pa.Table", order: WriteOrder, properties: "CommitProperties") -> None:
     from deltalake import write_deltalake
 
-    layout, names = order.schema.layout, order.schema.column_names
-    indexed = [names.index(column) + 1 for column in layout.z_order]
+    layout = order.schema.layout
     write_deltalake(
         str(path),
         data,
@@ -167,10 +201,7 @@ def _create(path: Path, data: "pa.Table", order: WriteOrder, properties: "Commit
         description=order.schema.description,
         partition_by=list(layout.partition_by) or None,
         target_file_size=layout.target_file_bytes,
-        configuration={
-            "delta.dataSkippingNumIndexedCols": str(max([layout.statistics_columns, *indexed])),
-            "delta.targetFileSize": str(layout.target_file_bytes),
-        },
+        configuration=configuration(order.schema),
         commit_properties=properties,
     )
 
@@ -182,11 +213,7 @@ def _overwrite(
 
     changed = _changed_columns(target, data)
     if changed and where is not None:
-        raise SchemaViolation.of(
-            order.schema.name,
-            f"its columns have changed since version {target.version()}: {', '.join(changed)}.",
-            todo="A part of it cannot be replaced then: write the whole table once with the new schema.",
-        )
+        raise SchemaViolation.columns_changed(order.schema.name, target.version(), changed)
     write_deltalake(
         target,
         data,
@@ -209,8 +236,4 @@ def _changed_columns(target: "DeltaTable", data: "pa.Table") -> list[str]:
 def _refuse_rows_outside(table: "pa.Table", conditions: Sequence[predicates.Condition], order: WriteOrder) -> None:
     outside = table.num_rows - table.filter(predicates.to_expression(conditions)).num_rows
     if outside:
-        raise SchemaViolation.of(
-            order.schema.name,
-            f"{outside:,} of {table.num_rows:,} rows lie outside of what the write replaces.",
-            todo=f"Write only rows with {predicates.to_sql(conditions)}, or widen the condition.",
-        )
+        raise SchemaViolation.rows_outside(order.schema.name, outside, table.num_rows, predicates.to_sql(conditions))

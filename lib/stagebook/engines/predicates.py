@@ -15,6 +15,7 @@ from stagebook.errors import BadPredicate, UnknownColumn
 from stagebook.model.tables import Predicates
 
 if TYPE_CHECKING:
+    import narwhals as nw
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -46,6 +47,11 @@ def to_sql(conditions: Sequence[Condition]) -> str:
     return " AND ".join(_sql(condition) for condition in conditions) or "TRUE"
 
 
+def to_spark_sql(conditions: Sequence[Condition]) -> str:
+    """The conditions joined by AND, in Spark's SQL; TRUE where there are none."""
+    return " AND ".join(_spark_sql(condition) for condition in conditions) or "TRUE"
+
+
 def quoted(identifier: str) -> str:
     """A column name as SQL text."""
     return '"' + identifier.replace('"', '""') + '"'
@@ -59,6 +65,16 @@ def to_expression(conditions: Sequence[Condition]) -> "pc.Expression":
     for condition in conditions:
         expression = expression & _expression(condition)
     return expression
+
+
+def select(frame: Any, columns: Sequence[str], conditions: Sequence[Condition]) -> Any:
+    """These columns of the rows that meet the conditions, of a native frame that narwhals knows."""
+    import narwhals as nw
+
+    wanted = nw.from_native(frame)
+    if conditions:
+        wanted = wanted.filter(*(_narwhals(condition) for condition in conditions))
+    return wanted.select(*columns).to_native()
 
 
 def _condition(column: str, op: str, value: Any, schema: "pa.Schema") -> Condition:
@@ -182,6 +198,27 @@ def _sql(condition: Condition) -> str:
     return f"{column} {condition.op} {values[0]}"
 
 
+def _spark_sql(condition: Condition) -> str:
+    column = "`" + condition.column.replace("`", "``") + "`"
+    values = [_spark_literal(value, condition.type) for value in condition.values]
+    if condition.op == "in":
+        return f"{column} IN ({', '.join(values)})" if values else "FALSE"
+    return f"{column} {condition.op} {values[0]}"
+
+
+def _spark_literal(value: Any, kind: "pa.DataType") -> str:
+    match value:
+        case str():
+            return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        case datetime():
+            name = "TIMESTAMP" if value.tzinfo else "TIMESTAMP_NTZ"
+            return f"{name} '{value.isoformat(sep=' ', timespec='microseconds')}'"
+        case bool() | int() | Decimal() | date():
+            return _literal(value, kind)
+        case _:
+            return f"CAST({value!r} AS DOUBLE)"
+
+
 def _literal(value: Any, kind: "pa.DataType") -> str:
     match value:
         case bool():
@@ -202,6 +239,15 @@ def _literal(value: Any, kind: "pa.DataType") -> str:
             raise TypeError(f"no SQL for {type(value).__name__}")
 
 
+def _narwhals(condition: Condition) -> "nw.Expr":
+    import narwhals as nw
+
+    column = nw.col(condition.column)
+    if condition.op == "in":
+        return column.is_in(list(condition.values))
+    return _compare(column, condition.op, nw.lit(condition.values[0]))
+
+
 def _expression(condition: Condition) -> "pc.Expression":
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -209,17 +255,20 @@ def _expression(condition: Condition) -> "pc.Expression":
     field = pc.field(condition.column)
     if condition.op == "in":
         return field.isin(pa.array(condition.values, condition.type))
-    value = pa.scalar(condition.values[0], condition.type)
-    match condition.op:
+    return _compare(field, condition.op, pa.scalar(condition.values[0], condition.type))
+
+
+def _compare(column: Any, op: str, value: Any) -> Any:
+    match op:
         case "=":
-            return field == value
+            return column == value
         case "!=":
-            return field != value
+            return column != value
         case "<":
-            return field < value
+            return column < value
         case "<=":
-            return field <= value
+            return column <= value
         case ">":
-            return field > value
+            return column > value
         case _:
-            return field >= value
+            return column >= value

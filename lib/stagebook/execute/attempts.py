@@ -1,12 +1,15 @@
 """One stage from its first attempt to its end: context, attempts, retries, what must be there after."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 from stagebook.errors import StagebookError, did_you_mean
+from stagebook.execute import spark
 from stagebook.execute.crew import Crew
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.execute.retry import should_retry, wait_seconds
+from stagebook.execute.spark import SparkPlace
 from stagebook.execute.supervise import run_attempt
 from stagebook.model.context import VARIABLE, StageContext
 from stagebook.model.pipeline import Pipeline, Stage
@@ -44,7 +47,8 @@ def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str) -> None:
     except StagebookError as error:
         crew.book.tell("stage_settled", stage=stage.name, status="failed", why=str(error))
         return
-    engine = "pandas" if pipeline.engine == "auto" else pipeline.engine
+    wanted = stage.engine or pipeline.engine
+    engine = "pandas" if wanted == "auto" else wanted
     start = _Start(pipeline, stage, parameters, inputs, engine)
     before = len(record.stages[stage.name].attempts)
     tries = 0
@@ -94,22 +98,7 @@ def _attempt(start: _Start, n: int, crew: Crew, why: str) -> Outcome:
         notebook=str(output.relative_to(folder.path)),
     )
     began = crew.seconds()
-    job = Job(
-        notebook=str(stage.notebook),
-        output=str(output),
-        folder=str(stage.notebook.parent),
-        parameters=start.parameters,
-        environment=_environment(start, n, crew),
-        label={"run_id": folder.run_id, "stage": stage.name, "attempt": n, "notebook": str(stage.notebook)},
-        timeout_seconds=stage.retry.timeout.total_seconds() if stage.retry.timeout else None,
-    )
-
-    def progress(cell: CellProgress) -> None:
-        crew.progress(stage.name, n, cell)
-
-    outcome = run_attempt(job, log=folder.attempt(stage.name, n, ".log"), stop=crew.stop, progress=progress)
-    if outcome.status is AttemptStatus.SUCCEEDED:
-        outcome = _with_tables(start, outcome, crew)
+    outcome = _with_tables(start, _executed(start, n, output, crew), crew)
     crew.book.tell(
         "attempt_finished",
         stage=stage.name,
@@ -120,7 +109,31 @@ def _attempt(start: _Start, n: int, crew: Crew, why: str) -> Outcome:
     return outcome
 
 
-def _environment(start: _Start, n: int, crew: Crew) -> dict[str, str]:
+def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
+    """How the notebook ended; a Spark that does not start, or ends meanwhile, is told as what it is."""
+    stage, folder = start.stage, crew.book.folder
+    try:
+        place = spark.place(start.pipeline.spark) if start.engine == "spark" else None
+    except StagebookError as error:
+        return Outcome.failed(AttemptStatus.FAILED, type(error).__name__, str(error))
+    job = Job(
+        notebook=str(stage.notebook),
+        output=str(output),
+        folder=str(stage.notebook.parent),
+        parameters=start.parameters,
+        environment=_environment(start, n, crew, place),
+        label={"run_id": folder.run_id, "stage": stage.name, "attempt": n, "notebook": str(stage.notebook)},
+        timeout_seconds=stage.retry.timeout.total_seconds() if stage.retry.timeout else None,
+    )
+
+    def progress(cell: CellProgress) -> None:
+        crew.progress(stage.name, n, cell)
+
+    outcome = run_attempt(job, log=folder.attempt(stage.name, n, ".log"), stop=crew.stop, progress=progress)
+    return outcome if place is None else spark.blamed(outcome, start.pipeline.spark, place)
+
+
+def _environment(start: _Start, n: int, crew: Crew, place: SparkPlace | None) -> dict[str, str]:
     """The environment variables that make a kernel part of this run."""
     folder, places, tracking = crew.book.folder, start.pipeline.places, start.pipeline.tracking
     context = StageContext(
@@ -132,6 +145,7 @@ def _environment(start: _Start, n: int, crew: Crew) -> dict[str, str]:
         tables=places.tables,
         engine=start.engine,
         tracking=tracking,
+        spark=place.settings if place else start.pipeline.spark,
         reads=start.stage.reads,
         writes=start.stage.writes,
         inputs=start.inputs,
@@ -142,12 +156,15 @@ def _environment(start: _Start, n: int, crew: Crew) -> dict[str, str]:
         VARIABLE: str(path),
         "MLFLOW_TRACKING_URI": tracking.uri,
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
+        **(place.environment if place else {}),
     }
 
 
 def _with_tables(start: _Start, outcome: Outcome, crew: Crew) -> Outcome:
     """The outcome, or a failure where a table that the stage declares was not committed."""
     run_id, stage = crew.book.folder.run_id, start.stage
+    if outcome.status is not AttemptStatus.SUCCEEDED:
+        return outcome
     for name in stage.writes:
         if crew.tables.committed(name, run_id=run_id, stage=stage.name) is None:
             message = f"the stage ended without writing the table '{name}' that its `writes` declares"

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from stagebook.model.pipeline import Tracking
+from stagebook.model.pipeline import SparkSettings, Tracking
 
 VARIABLE = "STAGEBOOK_CONTEXT"
 """The environment variable that names the context's file in a kernel."""
@@ -25,6 +25,7 @@ class StageContext:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     inputs: dict[str, int] = field(default_factory=dict)
+    spark: SparkSettings = field(default_factory=SparkSettings)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -38,4 +39,5 @@ class StageContext:
     def from_json(cls, value: dict[str, Any]) -> Self:
         paths = {key: Path(value[key]) for key in ("run_folder", "warehouse", "tables")}
         lists = {key: tuple(value[key]) for key in ("reads", "writes")}
-        return cls(**{**value, **paths, **lists, "tracking": Tracking(**value["tracking"])})
+        parts = {"tracking": Tracking(**value["tracking"]), "spark": SparkSettings(**value["spark"])}
+        return cls(**{**value, **paths, **lists, **parts})

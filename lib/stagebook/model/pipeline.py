@@ -39,7 +39,7 @@ class Stage:
 
     `parameters` may hold references such as `{{tasks.train.values.auc}}`, resolved when the stage
     starts. `reads` and `writes` name Delta tables. `only_if` is a reference to a scrap: the stage is
-    skipped unless it is true.
+    skipped unless it is true. `engine` is this stage's own, instead of the pipeline's.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Stage:
     run_if: RunIf = RunIf.ALL_SUCCESS
     only_if: str | None = None
     profile: str | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,25 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class SparkSettings:
+    """Where Spark computes, and how the server of this machine is sized.
+
+    `remote` is None for a server on this machine, `spark://…` for a standalone cluster, `sc://…` for a
+    Spark Connect server of others, `databricks` for the session that exists there.
+    """
+
+    remote: str | None = None
+    driver_memory_gb: float | None = None
+    idle_minutes: float = 10.0
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needs_server(self) -> bool:
+        """Whether a server of this machine is used: it drives the cluster of a `spark://` address too."""
+        return self.remote is None or self.remote.startswith("spark://")
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist."""
 
@@ -84,5 +104,6 @@ class Pipeline:
     places: Places
     tracking: Tracking
     engine: str = "auto"
+    spark: SparkSettings = SparkSettings()
     notifications: Mapping[str, Any] = field(default_factory=dict)
     params_files: tuple[str, ...] = ()

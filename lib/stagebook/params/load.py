@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.errors import ConfigError
-from stagebook.model.pipeline import Pipeline, Places, RetryPolicy, Stage, Tracking
+from stagebook.model.pipeline import Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
 from stagebook.notebook.outline import outline
 from stagebook.notebook.parameters import Parameter, declared
 from stagebook.params import checks, merge, overrides, structure
@@ -123,8 +123,22 @@ def _pipeline(
         places=places,
         tracking=_tracking(spec, places),
         engine=flags.engine or spec.tables.engine,
+        spark=_spark(spec),
         notifications=spec.notifications.model_dump(),
         params_files=tuple(_relative(file, root) for file in files),
+    )
+
+
+def _spark(spec: PipelineSpec) -> SparkSettings:
+    """One server serves all stages: it is as large, and waits as long, as the most demanding profile says."""
+    profiles = [spec.profiles[stage.profile] for stage in spec.stages.values() if stage.profile]
+    memory = [profile.driver_memory_gb for profile in profiles if profile.driver_memory_gb is not None]
+    idle = [profile.autotermination_minutes for profile in profiles if profile.autotermination_minutes]
+    return SparkSettings(
+        remote=spec.spark.remote,
+        driver_memory_gb=max(memory, default=None),
+        idle_minutes=max(idle, default=SparkSettings.idle_minutes),
+        conf=dict(spec.spark.conf),
     )
 
 
@@ -152,6 +166,7 @@ def _stage(
         run_if=spec.run_if,
         only_if=spec.only_if,
         profile=spec.profile,
+        engine=flags.engine or spec.engine,
     )
 
 

@@ -12,6 +12,7 @@ from stagebook.model.gate import Metric
 from stagebook.model.pipeline import RunIf
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
+EngineChoice = Literal["auto", "pandas", "polars", "spark"]
 Event = Literal["success", "failure", "gate_refused", "interrupted"]
 
 
@@ -49,13 +50,25 @@ class StageSpec(RetrySpec):
         default=None, description="reference to a scrap; the stage is skipped unless it is true"
     )
     profile: str | None = Field(default=None, description="workload profile: what the stage would run on")
+    engine: EngineChoice | None = Field(default=None, description="what computes on this stage's tables")
 
 
 class TablesSpec(Strict):
     """Where tables live and what computes on them."""
 
     root: str | None = Field(default=None, description="folder of the Delta tables; default: `tables` in the warehouse")
-    engine: Literal["auto", "pandas"] = Field(default="auto", description="what computes on tables")
+    engine: EngineChoice = Field(default="auto", description="what computes on tables")
+
+
+class SparkSpec(Strict):
+    """Where Spark computes, and how the server of this machine is set up."""
+
+    remote: str | None = Field(
+        default=None,
+        pattern=r"^(sc://.+|spark://.+|databricks)$",
+        description="null: a server of this machine; `sc://host:port`; `spark://host:port`; `databricks`",
+    )
+    conf: dict[str, str] = Field(default_factory=dict, description="settings of the server of this machine")
 
 
 class TrackingSpec(Strict):
@@ -106,6 +119,9 @@ class ProfileSpec(Strict):
     num_workers: int | None = Field(default=None, ge=0, description="workers; 0 is a single node")
     autoscale: AutoscaleSpec | None = Field(default=None, description="bounds instead of `num_workers`")
     autotermination_minutes: int | None = Field(default=None, ge=0, description="idle minutes until it stops by itself")
+    driver_memory_gb: float | None = Field(
+        default=None, gt=0, description="heap of the Spark server of this machine; default: a third of its memory"
+    )
 
 
 class PipelineSpec(Strict):
@@ -116,6 +132,7 @@ class PipelineSpec(Strict):
     defaults: RetrySpec = Field(default_factory=RetrySpec, description="retry policy of all stages")
     stages: dict[Name, StageSpec] = Field(min_length=1, description="the stages, by name")
     tables: TablesSpec = Field(default_factory=TablesSpec, description="see TablesSpec")
+    spark: SparkSpec = Field(default_factory=SparkSpec, description="see SparkSpec")
     tracking: TrackingSpec = Field(default_factory=TrackingSpec, description="see TrackingSpec")
     gate: list[GateSpec] = Field(default_factory=list, description="handed to the stage that declares `gate`")
     notifications: NotificationsSpec = Field(default_factory=NotificationsSpec, description="see NotificationsSpec")

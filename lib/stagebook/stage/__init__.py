@@ -12,14 +12,18 @@ the runner (pinned versions, one commit per run and stage) and, later, on Databr
 from stagebook.stage.files import load_saved_model, save_file, save_model
 from stagebook.stage.models import champion, champion_version, judge, promote, register_model
 from stagebook.stage.scraps import claim, glue, glue_gate
-from stagebook.stage.tables import read, write
+from stagebook.stage.tables import cache, count, frame, head, read, to_pandas, write
 
 __all__ = [
+    "cache",
     "champion",
     "champion_version",
     "claim",
+    "count",
+    "frame",
     "glue",
     "glue_gate",
+    "head",
     "judge",
     "load_saved_model",
     "promote",
@@ -27,5 +31,6 @@ __all__ = [
     "register_model",
     "save_file",
     "save_model",
+    "to_pandas",
     "write",
 ]

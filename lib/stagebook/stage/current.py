@@ -56,6 +56,7 @@ def _interactive() -> StageContext:
         run_folder=pipeline.places.runs / run_id,
         warehouse=pipeline.places.warehouse,
         tables=pipeline.places.tables,
-        engine=pipeline.engine,
+        engine="pandas" if pipeline.engine == "auto" else pipeline.engine,
+        spark=pipeline.spark,
         tracking=pipeline.tracking,
     )

@@ -1,23 +1,30 @@
 """Reading pinned tables and committing new versions."""
 
+import atexit
+import functools
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stagebook.engines.local import LocalEngine
+from stagebook.engines.open import open_engine
 from stagebook.model.tables import Commit, Predicates, TableSchema
 from stagebook.stage.current import current
 from stagebook.tables.warehouse import Warehouse, Writer
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@cache
+
+@functools.cache
 def warehouse() -> Warehouse:
     """The tables of this process's run."""
-    return Warehouse(current().context.tables, LocalEngine())
+    context = current().context
+    engine = open_engine(context.engine, context.spark)
+    atexit.register(engine.release)
+    return Warehouse(context.tables, engine)
 
 
 def read(name: str, *, columns: Sequence[str] | None = None, where: Predicates | None = None) -> Any:
-    """A table as a frame of the run's engine (pandas with Arrow dtypes), rows in no promised order.
+    """A table as a frame of the stage's engine: pandas (Arrow dtypes), lazy polars or Spark; in no promised order.
 
     Under the runner it is the version that this run pinned; in an interactive notebook the newest.
 
@@ -50,3 +57,34 @@ def write(frame: Any, schema: TableSchema, *, replace: Predicates | None = None)
     context = stage.context
     writer = Writer(context.run_id, context.stage, context.attempt)
     return warehouse().write(frame, schema, writer=writer, replace=replace)
+
+
+def frame(data: Any) -> Any:
+    """Data of this process (pandas, polars or Arrow) as a frame of the stage's engine; small data, on Spark."""
+    return warehouse().engine.frame(data)
+
+
+def cache(frame: Any) -> Any:
+    """The same frame, computed once however often it is used after this; let go of at the end of the stage."""
+    return warehouse().engine.cache(frame)
+
+
+def count(frame: Any) -> int:
+    """The number of rows of a frame of any engine."""
+    return warehouse().engine.count(frame)
+
+
+def to_pandas(frame: Any, *, limit: int | None = None) -> "pd.DataFrame":
+    """A frame as pandas with Arrow dtypes in this process, by Arrow, after a look at its size.
+
+    Args:
+        limit: rows that are allowed; by default as many as take a quarter of the free memory.
+    Raises:
+        TooLarge: with what to do instead.
+    """
+    return warehouse().to_pandas(frame, limit=limit)
+
+
+def head(frame: Any, rows: int = 5) -> "pd.DataFrame":
+    """A few rows to look at."""
+    return warehouse().head(frame, rows)

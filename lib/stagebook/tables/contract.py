@@ -1,21 +1,24 @@
 """A frame against its declared schema: columns, types without loss, rules on rows.
 
-pandera does the checking. Its own reports list every failing cell (50 s for a frame of 340,000 bad
-rows), so each rule is one vectorised check that answers yes or no and leaves its bad rows here.
+In memory pandera does the checking. Its own reports list every failing cell (50 s for a frame of 340,000
+bad rows), so each rule is one vectorised check that answers yes or no and leaves its bad rows here. Where
+the rows are elsewhere (Spark), the same rules are counted in one aggregate, since pandera would start a
+job for each of them.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from typing import cast as cast_to
 
 from stagebook.engines.arrow import arrow_type
+from stagebook.engines.base import Engine
 from stagebook.errors import SchemaViolation
-from stagebook.model.tables import Column, TableSchema
-from stagebook.tables.casting import cast
+from stagebook.model.tables import TableSchema
+from stagebook.tables.rules import Rule, any_broken, key_rule, rules
 
 if TYPE_CHECKING:
+    import narwhals as nw
     import numpy as np
     import pandas as pd
     import pandera.pandas as pandera
@@ -26,50 +29,51 @@ MAX_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Checked:
-    """A table that fits its schema, and what was left out for that.
+    """Rows that fit a schema, in the form that the engine writes, and what was left out for that.
 
     `dropped` counts rows by the rule that they break (a row may break several); `examples` are at most
     five of them, with the key and the columns at fault.
     """
 
-    table: "pa.Table"
+    data: Any
     schema: TableSchema
+    rows: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     dropped_rows: int = 0
     examples: tuple[Mapping[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        told = f"{self.table.num_rows:,} rows fit table '{self.schema.name}'"
+        told = f"{self.rows:,} rows fit table '{self.schema.name}'"
         if not self.dropped_rows:
             return told
         counts = "; ".join(f"{text}: {count:,}" for text, count in self.dropped.items())
         return f"{told}, {self.dropped_rows:,} dropped: {counts}"
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One statement about rows: its words, the columns it is about, and which rows break it."""
-
-    text: str
-    columns: tuple[str, ...]
-    broken: Callable[["pd.DataFrame"], "np.ndarray"]
-
-
-def check(table: "pa.Table", schema: TableSchema) -> Checked:
-    """The rows of `table` that fit `schema`, cast and in its column order.
+def check(engine: Engine, frame: Any, schema: TableSchema) -> Checked:
+    """The rows of `frame` that fit `schema`, cast and in its column order.
 
     Rows that break a rule are dropped while their share is at most `max_bad_share`; of rows with the same
-    key the first is kept.
+    key one is kept: the first, where rows have an order.
 
     Raises:
         SchemaViolation: columns missing or too many, a cast that would lose something, or too many bad rows.
     """
+    import pyarrow as pa
+
+    data = engine.conform(frame, schema)
+    checked = _in_memory(data, schema) if isinstance(data, pa.Table) else _elsewhere(data, schema)
+    if checked.dropped_rows > schema.max_bad_share * (checked.rows + checked.dropped_rows):
+        raise _too_many(checked)
+    return checked
+
+
+def _in_memory(whole: "pa.Table", schema: TableSchema) -> Checked:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
     from pandera.errors import SchemaErrors
 
-    whole = cast(table, schema)
     frame = whole.to_pandas(types_mapper=pd.ArrowDtype)
     found: dict[str, np.ndarray] = {}
     try:
@@ -78,18 +82,16 @@ def check(table: "pa.Table", schema: TableSchema) -> Checked:
         if not found:
             raise SchemaViolation.of(schema.name, "pandera refuses the frame.", todo=str(errors)[:2000]) from None
     if not found:
-        return Checked(whole, schema)
+        return Checked(whole, schema, rows=whole.num_rows)
     bad = np.logical_or.reduce(list(found.values()))
-    checked = Checked(
-        table=whole.filter(pa.array(~bad)),
+    return Checked(
+        data=whole.filter(pa.array(~bad)),
         schema=schema,
+        rows=int((~bad).sum()),
         dropped={text: int(rows.sum()) for text, rows in found.items()},
         dropped_rows=int(bad.sum()),
         examples=_examples(frame, found, schema),
     )
-    if checked.dropped_rows > schema.max_bad_share * whole.num_rows:
-        raise _too_many(checked, total=whole.num_rows)
-    return checked
 
 
 def pandera_schema(schema: TableSchema, found: "dict[str, np.ndarray] | None" = None) -> "pandera.DataFrameSchema":
@@ -101,12 +103,16 @@ def pandera_schema(schema: TableSchema, found: "dict[str, np.ndarray] | None" = 
     import pandas as pd
     import pandera.pandas as pandera
 
-    def check(rule: Rule) -> "pandera.Check":
-        return pandera.Check(partial(_holds, rule, found), name=rule.text, error=rule.text, ignore_na=False)
+    def check(text: str, broken: "Callable[[pd.DataFrame], np.ndarray]") -> "pandera.Check":
+        return pandera.Check(partial(_holds, text, broken, found), name=text, error=text, ignore_na=False)
 
+    checks = [check(rule.text, partial(_breaking, rule)) for rule in rules(schema)]
+    if text := key_rule(schema):
+        key = list(schema.key)
+        checks.append(check(text, lambda frame: frame.duplicated(subset=key).to_numpy()))
     return pandera.DataFrameSchema(
         {c.name: pandera.Column(pd.ArrowDtype(arrow_type(c.kind)), nullable=True) for c in schema.columns},
-        checks=[check(rule) for rule in rules(schema)],
+        checks=checks,
         strict=True,
         ordered=True,
         name=schema.name,
@@ -114,52 +120,87 @@ def pandera_schema(schema: TableSchema, found: "dict[str, np.ndarray] | None" = 
     )
 
 
-def rules(schema: TableSchema) -> list[Rule]:
-    """All rules on rows that a table's schema states."""
-    stated = [rule for column in schema.columns for rule in _column_rules(column)]
-    if schema.key:
-        key = list(schema.key)
-        text = f"key ({', '.join(key)}) is unique"
-        stated.append(Rule(text, tuple(key), lambda frame: frame.duplicated(subset=key).to_numpy()))
-    return stated
-
-
-def _column_rules(column: Column) -> list[Rule]:
-    name, stated = column.name, []
-
-    def rule(text: str, broken: "Callable[[pd.Series], Any]") -> None:
-        stated.append(Rule(f"{name} {text}", (name,), lambda frame: _mask(broken(cast_to("pd.Series", frame[name])))))
-
-    if not column.nullable:
-        rule("is not null", lambda values: values.isna())
-    if column.minimum is not None:
-        rule(f">= {column.minimum:g}", lambda values: values < column.minimum)
-    if column.maximum is not None:
-        rule(f"<= {column.maximum:g}", lambda values: values > column.maximum)
-    if column.allowed is not None:
-        allowed = list(column.allowed)
-        rule(f"in {', '.join(allowed)}", lambda values: ~values.isin(allowed) & values.notna())
-    return stated
-
-
-def _holds(rule: Rule, found: "dict[str, np.ndarray] | None", frame: "pd.DataFrame") -> bool:
-    broken = rule.broken(frame)
-    if not broken.any():
+def _holds(
+    text: str,
+    broken: "Callable[[pd.DataFrame], np.ndarray]",
+    found: "dict[str, np.ndarray] | None",
+    frame: "pd.DataFrame",
+) -> bool:
+    rows = broken(frame)
+    if not rows.any():
         return True
     if found is not None:
-        found[rule.text] = broken
+        found[text] = rows
     return False
 
 
-def _mask(broken: "pd.Series") -> "np.ndarray":
-    return broken.to_numpy(dtype=bool, na_value=False)
+def _breaking(rule: Rule, frame: "pd.DataFrame") -> "np.ndarray":
+    """A boolean array of the rows that break the rule."""
+    import narwhals as nw
+
+    return nw.from_native(frame, eager_only=True).select(broken=rule.broken)["broken"].to_numpy().astype(bool)
+
+
+def _elsewhere(data: Any, schema: TableSchema) -> Checked:
+    """Rules counted where the rows are: one aggregate, one more for the key, and more only if rows are bad."""
+    import narwhals as nw
+
+    frame: Any = nw.from_native(data)
+    stated = rules(schema)
+    sums = {f"rule_{number}": rule.broken.cast(nw.Int64()).sum() for number, rule in enumerate(stated)}
+    told = _one_row(frame.select(nw.len().alias("rows"), **sums))
+    rows = told["rows"]
+    dropped = {rule.text: count for number, rule in enumerate(stated) if (count := told[f"rule_{number}"])}
+    repeated = _repeated_rows(frame, schema) if rows else 0
+    if (text := key_rule(schema)) and repeated:
+        dropped[text] = repeated
+    if not dropped:
+        return Checked(data, schema, rows=rows)
+    good = frame.filter(~any_broken(stated)) if stated else frame
+    if repeated:
+        good = good.unique(subset=list(schema.key), keep="any")
+    left = _one_row(good.select(nw.len().alias("rows")))["rows"]
+    return Checked(
+        data=good.to_native(),
+        schema=schema,
+        rows=left,
+        dropped=dropped,
+        dropped_rows=rows - left,
+        examples=_examples_elsewhere(frame, [rule for rule in stated if rule.text in dropped], schema),
+    )
+
+
+def _repeated_rows(frame: "nw.LazyFrame[Any]", schema: TableSchema) -> int:
+    """How many rows have the key of another one, that one not counted."""
+    import narwhals as nw
+
+    if not schema.key:
+        return 0
+    sizes = frame.group_by(*schema.key).agg(nw.len().alias("rows"))
+    return _one_row(sizes.select((nw.col("rows") - 1).sum().alias("more")))["more"] or 0
+
+
+def _one_row(frame: "nw.LazyFrame[Any]") -> dict[str, Any]:
+    """The single row of an aggregate."""
+    return frame.collect("pyarrow").to_native().to_pylist()[0]
+
+
+def _examples_elsewhere(
+    frame: "nw.LazyFrame[Any]", broken: list[Rule], schema: TableSchema
+) -> tuple[Mapping[str, Any], ...]:
+    found: list[dict[str, Any]] = []
+    for rule in broken[:MAX_EXAMPLES]:
+        columns = dict.fromkeys([*schema.key, *rule.columns])
+        rows = frame.filter(rule.broken).select(*columns).head(MAX_EXAMPLES)
+        found += rows.collect("pyarrow").to_native().to_pylist()
+    return tuple(found[:MAX_EXAMPLES])
 
 
 def _examples(
     frame: "pd.DataFrame", found: "Mapping[str, np.ndarray]", schema: TableSchema
 ) -> tuple[Mapping[str, Any], ...]:
     """A few bad rows, taken from each rule in turn."""
-    at_fault = {rule.text: rule.columns for rule in rules(schema)}
+    at_fault = {rule.text: rule.columns for rule in rules(schema)} | {key_rule(schema): schema.key}
     rows: dict[int, set[str]] = {}
     for text, broken in found.items():
         for position in broken.nonzero()[0][:MAX_EXAMPLES]:
@@ -192,8 +233,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _too_many(checked: Checked, *, total: int) -> SchemaViolation:
-    schema = checked.schema
+def _too_many(checked: Checked) -> SchemaViolation:
+    schema, total = checked.schema, checked.rows + checked.dropped_rows
     return SchemaViolation.of(
         schema.name,
         f"{checked.dropped_rows:,} of {total:,} rows break its schema; tolerated are {schema.max_bad_share:.2%}.",

@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stagebook.engines.arrow import digest
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
-from stagebook.errors import ConfigError, UnknownTable, WriteConflict
+from stagebook.errors import ConfigError, TooLarge, UnknownTable, WriteConflict
 from stagebook.model.tables import Commit, Predicates, TableSchema
 from stagebook.tables.contract import Checked, check
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -112,13 +114,47 @@ class Warehouse:
             self.path(name), version=self._version(name, version), columns=columns, where=where or ()
         )
 
+    def to_pandas(self, frame: Any, *, limit: int | None = None) -> "pd.DataFrame":
+        """A frame as pandas with Arrow dtypes, after a look at its size.
+
+        Args:
+            limit: rows that are allowed; by default as many as take a quarter of the free memory.
+        Raises:
+            TooLarge: with what to do instead.
+        """
+        import pandas as pd
+
+        if isinstance(frame, pd.DataFrame):
+            return frame
+        self._refuse_too_large(frame, limit)
+        return self.engine.to_arrow(frame).to_pandas(types_mapper=pd.ArrowDtype)
+
+    def head(self, frame: Any, rows: int) -> "pd.DataFrame":
+        """The first rows, where there is an order; some, where there is none."""
+        import narwhals as nw
+        import pandas as pd
+
+        few = nw.from_native(frame).head(rows).to_native()
+        return self.engine.to_arrow(few).to_pandas(types_mapper=pd.ArrowDtype)
+
+    def _refuse_too_large(self, frame: Any, limit: int | None) -> None:
+        import psutil
+
+        rows = self.engine.count(frame)
+        size = rows * row_bytes(frame)
+        allowed = psutil.virtual_memory().available // 4
+        if limit is not None and rows > limit:
+            raise TooLarge.of(rows, size, limit=f"{limit:,} rows")
+        if limit is None and size > allowed:
+            raise TooLarge.of(rows, size, limit=f"{allowed / 1e9:,.1f} GB, a quarter of the free memory")
+
     def check(self, frame: Any, schema: TableSchema) -> Checked:
         """The rows of a frame that fit a schema, and which were dropped; nothing is written.
 
         Raises:
             SchemaViolation: see `contract.check`.
         """
-        return frame if isinstance(frame, Checked) else check(self.engine.to_arrow(frame), schema)
+        return frame if isinstance(frame, Checked) else check(self.engine, frame, schema)
 
     def write(self, frame: Any, schema: TableSchema, *, writer: Writer, replace: Predicates | None = None) -> Commit:
         """Commits a frame as the new content of its table: one Delta commit per run, stage and content.
@@ -139,7 +175,7 @@ class Warehouse:
         path, app_id = self.path(schema.name), _app_id(writer.run_id, writer.stage, schema.name, replace)
         checked = self.check(frame, schema)
         metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
-        metadata[CONTENT] = digest(checked.table)
+        metadata[CONTENT] = self.engine.digest(checked.data)
         if checked.dropped:
             metadata[DROPPED] = dict(checked.dropped)
         order = WriteOrder(schema, app_id, metadata, replace)
@@ -156,6 +192,14 @@ class Warehouse:
         return version
 
 
+def row_bytes(frame: Any) -> int:
+    """Bytes of a row of a frame of any engine in memory; text counts as 24."""
+    import narwhals as nw
+
+    wide = {nw.String: 24, nw.Int8: 1, nw.Boolean: 1, nw.Int16: 2, nw.Int32: 4, nw.Float32: 4, nw.Date: 4}
+    return sum(wide.get(type(kind), 8) for kind in nw.from_native(frame).collect_schema().dtypes())
+
+
 def _persist(engine: Engine, path: Path, checked: Checked, order: WriteOrder) -> Commit:
     """The write, again from the newest version after each conflict, with growing random waits."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -166,7 +210,7 @@ def _persist(engine: Engine, path: Path, checked: Checked, order: WriteOrder) ->
         wait=wait_random_exponential(multiplier=0.05, max=2),
         reraise=True,
     )
-    return tries(engine.write, path, checked.table, order)
+    return tries(engine.write, path, checked.data, order)
 
 
 def _app_id(run_id: str, stage: str, table: str, replace: Predicates | None = None) -> str:

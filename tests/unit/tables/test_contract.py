@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stagebook.engines.local import LocalEngine
 from stagebook.errors import SchemaViolation
 from stagebook.model.tables import Column, Kind, TableSchema
-from stagebook.tables.contract import check, pandera_schema
+from stagebook.tables.contract import check as check_by
+from stagebook.tables.contract import pandera_schema
+
+
+def check(table, schema):
+    return check_by(LocalEngine(), table, schema)
+
 
 COLUMNS = (
     Column("id", Kind.INT32, "key"),
@@ -42,8 +49,8 @@ def frame(n=10, **changes):
 def test_a_fitting_frame_passes_in_declared_order_and_types():
     table = frame()
     checked = check(table.select(list(reversed(table.column_names))), SCHEMA)
-    assert checked.table.column_names == list(SCHEMA.column_names)
-    assert [str(f.type) for f in checked.table.schema] == [
+    assert checked.data.column_names == list(SCHEMA.column_names)
+    assert [str(f.type) for f in checked.data.schema] == [
         "int32",
         "string",
         "int16",
@@ -71,7 +78,7 @@ BAD = [
 def test_a_bad_row_is_counted_by_its_rule_and_dropped(changes, rule, kept):
     checked = check(frame(**changes), TOLERANT)
     assert checked.dropped == {rule: 1}
-    assert checked.table["id"].to_pylist() == kept
+    assert checked.data["id"].to_pylist() == kept
     assert checked.dropped_rows == len(checked.examples) == 1
     assert str(checked) == f"9 rows fit table 'flights', 1 dropped: {rule}: 1"
 
@@ -103,7 +110,7 @@ def test_the_message_says_which_rules_how_often_with_examples_and_what_to_do():
 def test_a_row_that_breaks_two_rules_is_dropped_once():
     checked = check(frame(origin=["XXX", *["EWR"] * 9], delay=[2000, *[0] * 9]), TOLERANT)
     assert checked.dropped == {"origin in EWR, JFK, LGA": 1, "delay <= 1500": 1}
-    assert (checked.dropped_rows, checked.table.num_rows) == (1, 9)
+    assert (checked.dropped_rows, checked.data.num_rows) == (1, 9)
 
 
 def test_exactly_the_tolerated_share_is_tolerated():
@@ -111,11 +118,11 @@ def test_exactly_the_tolerated_share_is_tolerated():
 
 
 def test_nan_is_a_missing_value():
-    assert check(frame(rate=[np.nan] * 10), SCHEMA).table["rate"].null_count == 10
+    assert check(frame(rate=[np.nan] * 10), SCHEMA).data["rate"].null_count == 10
 
 
 def test_an_empty_frame_fits():
-    assert check(frame().slice(0, 0), SCHEMA).table.num_rows == 0
+    assert check(frame().slice(0, 0), SCHEMA).data.num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -161,7 +168,7 @@ def test_a_cast_that_loses_nothing_is_done(column, values, result):
     from stagebook.engines.local import LocalEngine
 
     table = LocalEngine().to_arrow(frame(2, **{column: values}).to_pandas())
-    assert check(table, SCHEMA).table[column].to_pylist() == result
+    assert check(table, SCHEMA).data[column].to_pylist() == result
 
 
 def test_the_columns_must_be_exactly_the_declared_ones():
@@ -177,7 +184,7 @@ def test_the_columns_must_be_exactly_the_declared_ones():
 
 
 def test_pandera_alone_says_the_same():
-    good = check(frame(), SCHEMA).table.to_pandas(types_mapper=pd.ArrowDtype)
+    good = check(frame(), SCHEMA).data.to_pandas(types_mapper=pd.ArrowDtype)
     schema = pandera_schema(SCHEMA)
     schema.validate(good, lazy=True)
     with pytest.raises(pandera.errors.SchemaErrors, match="delay <= 1500"):
@@ -212,5 +219,5 @@ def test_what_is_kept_always_fits(rows):
     schema = pa.schema([("id", pa.int64()), ("origin", pa.string()), ("delay", pa.int64())])
     table = pa.table({name: [row[i] for row in rows] for i, name in enumerate(schema.names)}, schema=schema)
     checked = check(table, lenient)
-    assert check(checked.table, TableSchema("t", "", COLUMNS[:3], key=("id",))).dropped_rows == 0
-    assert checked.table.num_rows + checked.dropped_rows == len(rows)
+    assert check(checked.data, TableSchema("t", "", COLUMNS[:3], key=("id",))).dropped_rows == 0
+    assert checked.data.num_rows + checked.dropped_rows == len(rows)

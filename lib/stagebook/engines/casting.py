@@ -21,7 +21,7 @@ def cast(table: "pa.Table", schema: TableSchema) -> "pa.Table":
     import pyarrow as pa
 
     if sorted(table.column_names) != sorted(schema.column_names):
-        raise _wrong_columns(schema, table.column_names)
+        raise wrong_columns(schema, table.column_names)
     columns = [_cast(table[column.name], column, schema) for column in schema.columns]
     fields = [field.with_nullable(True) for field in arrow_schema(schema)]
     return pa.table(columns, schema=pa.schema(fields))
@@ -36,14 +36,14 @@ def _cast(values: "pa.ChunkedArray", column: Column, schema: TableSchema) -> "pa
             "if_else", [pc.call_function("is_nan", [values]), pa.scalar(None, values.type), values]
         )
     if why := _refusal(values.type, column.kind):
-        raise _lossy(schema, column, values.type, why)
+        raise lossy(schema, column, values.type, why)
     target = arrow_type(column.kind)
     try:
         if pa.types.is_timestamp(values.type) and column.kind is Kind.DATE:
             return _days(values)
         return values.cast(target, safe=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as fault:
-        raise _lossy(schema, column, values.type, str(fault).splitlines()[0][:200]) from None
+        raise lossy(schema, column, values.type, str(fault).splitlines()[0][:200]) from None
 
 
 def _refusal(found: "pa.DataType", kind: Kind) -> str | None:
@@ -79,7 +79,8 @@ def _days(values: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return days
 
 
-def _wrong_columns(schema: TableSchema, present: list[str]) -> SchemaViolation:
+def wrong_columns(schema: TableSchema, present: list[str]) -> SchemaViolation:
+    """The error for a frame whose columns are not the declared ones."""
     names = schema.column_names
     missing = [name for name in names if name not in present]
     extra = [name + did_you_mean(name, missing) for name in dict.fromkeys(present) if name not in names]
@@ -93,7 +94,8 @@ def _wrong_columns(schema: TableSchema, present: list[str]) -> SchemaViolation:
     )
 
 
-def _lossy(schema: TableSchema, column: Column, found: object, why: str) -> SchemaViolation:
+def lossy(schema: TableSchema, column: Column, found: object, why: str) -> SchemaViolation:
+    """The error for a column that cannot become the declared kind."""
     return SchemaViolation.of(
         schema.name,
         f"column '{column.name}' is declared as {column.kind.value}, but the frame has {found}: {why}.",

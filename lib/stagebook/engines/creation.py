@@ -1,0 +1,35 @@
+"""A new Delta table as its schema declares it: the same on every engine."""
+
+from pathlib import Path
+
+from stagebook.engines.arrow import arrow_schema
+from stagebook.model.tables import TableSchema
+
+
+def configuration(schema: TableSchema) -> dict[str, str | None]:
+    """The table properties of the layout. Columns to order by always have statistics."""
+    layout, names = schema.layout, schema.column_names
+    indexed = [names.index(column) + 1 for column in layout.z_order]
+    return {
+        "delta.dataSkippingNumIndexedCols": str(max([layout.statistics_columns, *indexed])),
+        "delta.targetFileSize": str(layout.target_file_bytes),
+    }
+
+
+def create_empty(path: Path, schema: TableSchema) -> None:
+    """Make the table without rows: columns with comments, and the layout's properties.
+
+    For Spark, whose writer would forget comments and which columns hold no nulls. A table that another
+    writer has made meanwhile stays as it is.
+    """
+    from deltalake import DeltaTable
+
+    DeltaTable.create(
+        str(path),
+        schema=arrow_schema(schema),
+        mode="ignore",
+        partition_by=list(schema.layout.partition_by) or None,
+        name=schema.name,
+        description=schema.description,
+        configuration=configuration(schema),
+    )

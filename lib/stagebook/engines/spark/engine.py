@@ -1,0 +1,167 @@
+"""Spark frames over Delta, through DataFrame and SQL APIs only: on Connect and on Databricks alike."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stagebook.engines import predicates
+from stagebook.engines.arrow import from_local, plain
+from stagebook.engines.base import CONTENT, RUN_ID, WriteOrder
+from stagebook.engines.creation import create_empty
+from stagebook.engines.deltalog import DeltaLog, opened, read_metadata, transaction
+from stagebook.engines.spark import types
+from stagebook.errors import SchemaViolation, UnknownColumn, WriteConflict
+from stagebook.model.pipeline import SparkSettings
+from stagebook.model.tables import Commit, Predicates, TableSchema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+COMPRESSED = 0.4
+"""Bytes in a file for each byte of a row in memory, roughly: what decides how many files a write makes."""
+
+_CONFLICTS = ("CONCURRENT", "METADATA_CHANGED", "PROTOCOL_CHANGED", "ConcurrentModification")
+
+
+class SparkEngine(DeltaLog):
+    """Spark DataFrames. The session is opened with the first frame."""
+
+    name = "spark"
+
+    def __init__(self, settings: SparkSettings) -> None:
+        self.settings = settings
+        self._session: SparkSession | None = None
+        self._cached: list[DataFrame] = []
+
+    @property
+    def session(self) -> "SparkSession":
+        """This process's session."""
+        if self._session is None:
+            from stagebook.engines.spark.session import connect
+
+            self._session = connect(self.settings)
+        return self._session
+
+    def read(
+        self, path: Path, *, version: int, columns: Sequence[str] | None = None, where: Predicates = ()
+    ) -> "DataFrame":
+        """One version as a Spark frame; columns and conditions are pushed down to the files.
+
+        Raises:
+            UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
+        """
+        frame = self.session.read.format("delta").option("versionAsOf", version).load(str(path))
+        schema = types.to_arrow(frame.schema)
+        wanted = list(schema.names if columns is None else columns)
+        for column in wanted:
+            if column not in schema.names:
+                raise UnknownColumn.of(column, known=schema.names)
+        return predicates.select(frame, wanted, predicates.check(where, schema))
+
+    def frame(self, data: Any) -> "DataFrame":
+        """A Spark frame as it is; other data through Arrow."""
+        return data if hasattr(data, "sparkSession") else self.session.createDataFrame(from_local(data))
+
+    def cache(self, frame: "DataFrame") -> "DataFrame":
+        """The rows kept in the executors' memory, on their disks where that is too small."""
+        self._cached.append(frame.persist())
+        return frame
+
+    def release(self) -> None:
+        """Let go of the frames that `cache` keeps; a server that is gone keeps none."""
+        for frame in self._cached:
+            with contextlib.suppress(Exception):
+                frame.unpersist()
+        self._cached.clear()
+
+    def count(self, frame: "DataFrame") -> int:
+        """The number of rows."""
+        return frame.count()
+
+    def to_arrow(self, frame: Any) -> "pa.Table":
+        """All rows in this process, by Arrow."""
+        return plain(self.frame(frame).toArrow())
+
+    def conform(self, frame: Any, schema: TableSchema) -> "DataFrame":
+        """The declared columns, cast; computed once, since the check and the write both need it.
+
+        Raises:
+            SchemaViolation: see `types.conform`.
+        """
+        native = self.frame(frame)
+        fitting = types.conform(native, schema)
+        return fitting if native.storageLevel.useMemory else self.cache(fitting)
+
+    def digest(self, data: "DataFrame") -> str:
+        """Rows and the sum of their hashes: the same for the same rows in any order."""
+        from pyspark.sql import functions as F
+
+        total = F.sum(F.xxhash64(*data.columns).cast("decimal(38,0)")).cast("string")
+        row = data.select(F.count(F.lit(1)).alias("rows"), total.alias("total")).toArrow().to_pylist()[0]
+        return f"spark:{row['rows']}:{row['total']}"
+
+    def write(self, path: Path, data: "DataFrame", order: WriteOrder) -> Commit:
+        """Commits `data` exactly once; creates the Delta table if need be.
+
+        The transaction is looked up in the log first, because Spark itself skips a repeated one without
+        looking at the content, and then written with the commit, numbered by the version that it makes.
+
+        Raises:
+            WriteConflict: another writer was faster; the same call may be made again.
+            SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's.
+        """
+        if self.latest(path) is None:
+            create_empty(path, order.schema)
+        table = opened(path)
+        version = transaction(table, path, order.app_id)
+        if version is not None and read_metadata(path, version).get(CONTENT) == order.metadata.get(CONTENT):
+            return replace(self.commit(path, version), repeated=True)
+        schema = types.to_arrow(data.schema)
+        conditions = predicates.check(order.replace or (), schema)
+        changed = types.changed_columns(table, order.schema)
+        if changed and order.replace is not None:
+            raise SchemaViolation.columns_changed(order.schema.name, table.version(), changed)
+        self._refuse_rows_outside(data, conditions, order)
+        writer = self._laid_out(data, order).write.format("delta").mode("overwrite")
+        writer = writer.option("txnAppId", order.app_id).option("txnVersion", table.version() + 1)
+        writer = writer.option("userMetadata", json.dumps(dict(order.metadata)))
+        if order.replace is not None:
+            writer = writer.option("replaceWhere", predicates.to_spark_sql(conditions))
+        elif changed:
+            writer = writer.option("overwriteSchema", "true")
+        try:
+            writer.save(str(path))
+        except Exception as fault:
+            if any(mark in str(fault) for mark in _CONFLICTS):
+                last = self.latest(path)
+                winner = None if last is None else read_metadata(path, last).get(RUN_ID)
+                raise WriteConflict.of(str(path), version=last, winner=winner) from fault
+            raise
+        written = transaction(opened(path), path, order.app_id)
+        assert written is not None, "the commit that was just made names its transaction"
+        return self.commit(path, written)
+
+    def _refuse_rows_outside(
+        self, data: "DataFrame", conditions: Sequence[predicates.Condition], order: WriteOrder
+    ) -> None:
+        if not conditions:
+            return
+        rows = data.count()
+        inside = predicates.select(data, data.columns, conditions).count()
+        if inside < rows:
+            sql = predicates.to_sql(conditions)
+            raise SchemaViolation.rows_outside(order.schema.name, rows - inside, rows, sql)
+
+    def _laid_out(self, data: "DataFrame", order: WriteOrder) -> "DataFrame":
+        """Rows in ranges of the layout's columns, in as many files as their bytes ask for."""
+        layout = order.schema.layout
+        by = [*layout.partition_by, *layout.z_order]
+        size = data.count() * types.row_bytes(order.schema) * COMPRESSED
+        files = max(1, ceil(size / layout.target_file_bytes))
+        ranged = data.repartitionByRange(files, *by) if by and files > 1 else data.coalesce(files)
+        return ranged.sortWithinPartitions(*by) if by else ranged

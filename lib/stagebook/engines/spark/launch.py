@@ -1,0 +1,149 @@
+"""How a Spark Connect server is started: its command, its settings, sized for this machine."""
+
+import os
+import re
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+from stagebook.engines.spark import java
+from stagebook.model.pipeline import SparkSettings
+
+SCALA = "2.13"
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a keeper needs to start its server. `environment` is on top of the keeper's own."""
+
+    command: list[str]
+    environment: dict[str, str]
+    port: int
+    token: str
+    idle_seconds: float
+    told: str
+    log: str
+    facts: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        return cls(**value)
+
+
+def delta_package() -> str:
+    """The Maven coordinates of Delta for the installed pyspark."""
+    spark = ".".join(version("pyspark").split(".")[:2])
+    return f"io.delta:delta-spark_{spark}_{SCALA}:{version('delta-spark')}"
+
+
+def master(settings: SparkSettings) -> str:
+    """Where the server computes: on this machine, or on a standalone cluster."""
+    return settings.remote if settings.remote and settings.remote.startswith("spark://") else "local[*]"
+
+
+def plan(settings: SparkSettings, folder: Path, *, port: int, token: str, told: Path, log: Path) -> Launch:
+    """The launch of a server that keeps its files below `folder`.
+
+    Raises:
+        JavaMissing: see `java.home`.
+    """
+    home, memory = _spark_home(), driver_memory_bytes(settings)
+    command = [str(home / "bin" / "spark-submit"), "--master", master(settings), "--name", "stagebook"]
+    command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
+    command += ["--driver-memory", f"{memory // 1024**2}m", *_delta(settings, folder)]
+    for key, value in (_configuration(settings, folder, port, memory) | dict(settings.conf)).items():
+        command += ["--conf", f"{key}={value}"]
+    environment = {
+        "JAVA_HOME": str(java.home()),
+        "SPARK_HOME": str(home),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN": token,
+    }
+    if _on_loopback(settings):
+        environment["SPARK_LOCAL_IP"] = "127.0.0.1"
+    facts = {"master": master(settings), "python": sys.executable, "driver_memory_bytes": memory}
+    return Launch(
+        [*command, "spark-internal"],
+        environment,
+        port,
+        token,
+        settings.idle_minutes * 60,
+        str(told),
+        str(log),
+        facts,
+    )
+
+
+def driver_memory_bytes(settings: SparkSettings) -> int:
+    """The heap: what the profiles ask for, else a third of the memory, 1 to 16 GiB."""
+    import psutil
+
+    if settings.driver_memory_gb is not None:
+        return int(settings.driver_memory_gb * GIB)
+    return max(GIB, min(16 * GIB, psutil.virtual_memory().total // 3))
+
+
+def _configuration(settings: SparkSettings, folder: Path, port: int, memory: int) -> dict[str, str]:
+    fixed = {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(folder / "spark-warehouse"),
+        "spark.sql.session.timeZone": "UTC",
+        # Spark's old default, INT96, has no statistics: filters on instants would read every row group.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        # Never the next free port: a client would then talk to somebody else's server.
+        "spark.port.maxRetries": "0",
+        "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.driver.maxResultSize": f"{memory // 2 // 1024**2}m",
+        "spark.scheduler.mode": "FAIR",
+        "spark.ui.enabled": "false",
+        "spark.log.level": "WARN",
+    }
+    if _on_loopback(settings):
+        fixed |= {"spark.driver.host": "localhost", "spark.driver.bindAddress": "127.0.0.1"}
+    return fixed
+
+
+def _on_loopback(settings: SparkSettings) -> bool:
+    where = master(settings)
+    return where.startswith("local") or where.startswith(("spark://127.", "spark://localhost"))
+
+
+def _delta(settings: SparkSettings, folder: Path) -> list[str]:
+    """Delta's jars: from where Spark's own resolver has put them once, else through it now.
+
+    On the class path they are loaded faster than through the resolver, which asks the network each time.
+    """
+    ivy = folder / "ivy"
+    jars = sorted((ivy / "jars").glob("*.jar"))
+    group, artifact, wanted = delta_package().split(":")
+    if not any(jar.name == f"{group}_{artifact}-{wanted}.jar" for jar in jars):
+        return ["--packages", delta_package(), "--conf", f"spark.jars.ivy={ivy}"]
+    own = {_artifact(jar.name) for jar in (_spark_home() / "jars").glob("*.jar")}
+    # What Spark brings itself stays Spark's: the resolver also fetched older versions of it.
+    needed = [str(jar) for jar in jars if _artifact(jar.name.partition("_")[2]) not in own]
+    if master(settings).startswith("local"):
+        return ["--driver-class-path", os.pathsep.join(needed)]
+    return ["--jars", ",".join(needed)]
+
+
+def _artifact(jar: str) -> str:
+    """The name of a jar without its version: `delta-storage` of `delta-storage-4.4.0.jar`."""
+    return re.split(r"-\d", jar, maxsplit=1)[0]
+
+
+def _spark_home() -> Path:
+    spec = find_spec("pyspark")
+    assert spec is not None and spec.origin is not None, "pyspark is a dependency"
+    return Path(spec.origin).parent

@@ -1,0 +1,165 @@
+"""The Spark Connect server of this machine: found, started, stopped. One for each interpreter and master.
+
+It listens on loopback only and takes only clients that know its token, which is in a file that only this
+user can read. It is shared by all stages and later runs, and ends by itself when idle (`keeper`).
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock
+
+from stagebook.engines.spark import keeper, launch
+from stagebook.errors import SparkUnavailable
+from stagebook.model.pipeline import SparkSettings
+from stagebook.storage import atomic
+
+STATE = "STAGEBOOK_STATE_DIR"
+"""Environment variable: the folder for what outlives a run on this machine."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs. `remote` is what a client connects to, with `token` as its password."""
+
+    pid: int
+    keeper: int
+    port: int
+    token: str
+    master: str
+    log: Path
+    idle_seconds: float
+    driver_memory_bytes: int
+
+    @property
+    def remote(self) -> str:
+        return f"sc://localhost:{self.port}"
+
+
+def folder() -> Path:
+    """Where servers of this user keep their files, on this machine."""
+    from platformdirs import user_state_path
+
+    base = os.environ.get(STATE)
+    return (Path(base) if base else user_state_path("stagebook")) / "spark"
+
+
+def running(settings: SparkSettings) -> Server | None:
+    """The server for these settings, if it runs."""
+    return _read(_told(settings))
+
+
+def ensure(settings: SparkSettings) -> Server:
+    """The server for these settings, started if need be (10 to 20 s; the first time Delta is fetched).
+
+    Raises:
+        JavaMissing: there is no Java that Spark runs on.
+        SparkUnavailable: it does not start; with the end of its log.
+    """
+    if found := running(settings):
+        return found
+    told = _told(settings)
+    told.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(told.with_suffix(".lock")):
+        return running(settings) or _start(settings, told)
+
+
+def stop() -> list[Server]:
+    """End all servers of this user, and wait until they have ended; returns those that ran."""
+    found = list(everyone())
+    for server in found:
+        psutil.Process(server.keeper).terminate()
+    psutil.wait_procs([psutil.Process(server.pid) for server in found if psutil.pid_exists(server.pid)], timeout=20)
+    return found
+
+
+def everyone() -> Iterator[Server]:
+    """All servers of this user that run."""
+    for told in sorted(folder().glob("*.server")):
+        if server := _read(told):
+            yield server
+
+
+def ended(settings: SparkSettings, pid: int) -> str | None:
+    """Why the server with this process id has ended; None while it runs."""
+    if (server := running(settings)) and server.pid == pid:
+        return None
+    told = atomic.read_json(keeper.ended_file(_told(settings)))
+    return told["why"] if told and told["pid"] == pid else "it is gone"
+
+
+def _told(settings: SparkSettings) -> Path:
+    """The file that tells of the server; its name stands for all that must be equal to share it."""
+    same = [sys.executable, version("pyspark"), version("delta-spark"), launch.master(settings)]
+    same += [f"{key}={value}" for key, value in sorted(settings.conf.items())]
+    return folder() / f"{hashlib.sha256(chr(10).join(same).encode()).hexdigest()[:12]}.server"
+
+
+def _read(told: Path) -> Server | None:
+    value: dict[str, Any] | None = atomic.read_json(told)
+    if value is None:
+        return None
+    try:
+        if abs(psutil.Process(value["pid"]).create_time() - value["created"]) > 1:
+            return None
+    except psutil.NoSuchProcess:
+        return None
+    return Server(
+        pid=value["pid"],
+        keeper=value["keeper"],
+        port=value["port"],
+        token=value["token"],
+        master=value["master"],
+        log=Path(value["log"]),
+        idle_seconds=value["idle_seconds"],
+        driver_memory_bytes=value["driver_memory_bytes"],
+    )
+
+
+def _start(settings: SparkSettings, told: Path) -> Server:
+    log = told.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    plan = launch.plan(settings, folder(), port=_free_port(), token=secrets.token_urlsafe(24), told=told, log=log)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stagebook.engines.spark.keeper"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=told.parent,
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(plan.to_json()).encode())
+    process.stdin.close()
+    while process.poll() is None:
+        if found := _read(told):
+            return found
+        time.sleep(0.1)
+    raise SparkUnavailable.of("the Spark server of this machine does not start", _why(told), log=str(log))
+
+
+def _why(told: Path) -> str:
+    """The last words of a server that did not start: Spark's error if there is one."""
+    ended = atomic.read_json(keeper.ended_file(told)) or {}
+    log = told.with_suffix(".log")
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    errors = [line for line in lines if "Exception" in line or "Error" in line or "UNRESOLVED" in line]
+    return "; ".join([ended.get("why", "it ended"), *errors[:2]])
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

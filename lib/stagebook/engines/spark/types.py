@@ -1,0 +1,98 @@
+"""Spark's types and the declared kinds: what may become what, and how wide a row is."""
+
+from typing import TYPE_CHECKING, Any
+
+from stagebook.engines.arrow import arrow_schema
+from stagebook.engines.casting import lossy, wrong_columns
+from stagebook.model.tables import Kind, TableSchema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+_SQL = {
+    Kind.STRING: "string",
+    Kind.INT16: "smallint",
+    Kind.INT32: "int",
+    Kind.INT64: "bigint",
+    Kind.FLOAT64: "double",
+    Kind.BOOL: "boolean",
+    Kind.DATE: "date",
+    Kind.TIMESTAMP: "timestamp",
+}
+_WHOLE = {"tinyint", "smallint", "int", "bigint"}
+_MAY_BECOME = {
+    Kind.STRING: {"string", "void"},
+    Kind.INT16: _WHOLE | {"void"},
+    Kind.INT32: _WHOLE | {"void"},
+    Kind.INT64: _WHOLE | {"void"},
+    Kind.FLOAT64: _WHOLE | {"float", "double", "void"},
+    Kind.BOOL: {"boolean", "void"},
+    Kind.DATE: {"date", "void"},
+    Kind.TIMESTAMP: {"timestamp", "void"},
+}
+_BYTES = {
+    Kind.STRING: 8,
+    Kind.INT16: 2,
+    Kind.INT32: 4,
+    Kind.INT64: 8,
+    Kind.FLOAT64: 8,
+    Kind.BOOL: 1,
+    Kind.DATE: 4,
+    Kind.TIMESTAMP: 8,
+}
+
+
+def to_arrow(schema: "StructType") -> "pa.Schema":
+    """The Arrow schema of a Spark schema; instants are UTC."""
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(schema, timezone="UTC")
+
+
+def conform(frame: "DataFrame", schema: TableSchema) -> "DataFrame":
+    """The declared columns in declared order and type; NaN becomes null, comments travel with the columns.
+
+    Whole numbers that do not fit are an error when the frame is computed (Spark's ANSI casts).
+
+    Raises:
+        SchemaViolation: a column is missing, too many, or of a kind that cannot become the declared one.
+    """
+    if sorted(frame.columns) != sorted(schema.column_names):
+        raise wrong_columns(schema, frame.columns)
+    found = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    comments = {field.name: field.metadata or {} for field in arrow_schema(schema)}
+    columns = []
+    for column in schema.columns:
+        have = found[column.name]
+        if have not in _MAY_BECOME[column.kind]:
+            raise lossy(schema, column, have, "Spark casts these only with a loss, or with a guess")
+        columns.append(_cast(column.name, have, column.kind, comments[column.name]))
+    return frame.select(*columns)
+
+
+def changed_columns(table: "DeltaTable", schema: TableSchema) -> list[str]:
+    """Columns that the table has otherwise than they are declared; whether nulls are allowed does not count."""
+    import pyarrow as pa
+
+    old = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
+    new = {field.name: field.type for field in arrow_schema(schema)}
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def row_bytes(schema: TableSchema) -> int:
+    """Bytes of a row in memory, by the declared kinds; text counts as eight."""
+    return sum(_BYTES[column.kind] for column in schema.columns)
+
+
+def _cast(name: str, have: str, kind: Kind, comment: dict[Any, Any]) -> Any:
+    from pyspark.sql import functions as F
+
+    quoted = F.col("`" + name.replace("`", "``") + "`")
+    if have in ("float", "double"):
+        quoted = F.when(~F.isnan(quoted), quoted)
+    cast = quoted if have == _SQL[kind] else quoted.cast(_SQL[kind])
+    told = {key.decode(): value.decode() for key, value in comment.items()}
+    return cast.alias(name, metadata=told)
