@@ -6,9 +6,12 @@ beyond what Spark's optimizer can plan.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -22,15 +25,32 @@ def utc_offsets(zones: Iterable[str], *, first: datetime, last: datetime) -> pa.
     the flights change their clocks on a whole hour of UTC, so the offset holds for the whole hour.
     """
     start = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    hours = [start + hour * HOUR for hour in range((last - start) // HOUR + 1)]
+    hours = max((last - start) // HOUR + 1, 0)
     names = list(zones)
+    hour_at = np.datetime64(start.replace(tzinfo=None), "us") + np.arange(hours) * np.timedelta64(1, "h")
+    offsets_min = np.array([_offsets_min(ZoneInfo(name), start, hours) for name in names], dtype=np.int64)
     return pa.table(
         {
-            "zone": pa.array([name for name in names for _ in hours], pa.string()),
-            "hour_at": pa.array(hours * len(names), pa.timestamp("us", "UTC")),
-            "offset_min": pa.array([_offset_min(hour, ZoneInfo(name)) for name in names for hour in hours], pa.int64()),
+            "zone": pa.array(names, pa.string()).take(pa.array(np.repeat(np.arange(len(names)), hours))),
+            "hour_at": pa.array(np.tile(hour_at, len(names)), pa.timestamp("us", "UTC")),
+            "offset_min": pa.array(offsets_min.ravel()),
         }
     )
+
+
+def _offsets_min(zone: ZoneInfo, start: datetime, hours: int) -> NDArray[np.int64]:
+    """One offset for each hour: asked once in 24 hours, and hour by hour only where the clock changes meanwhile.
+
+    No zone changes its clock and back again within 24 hours.
+    """
+    days = [start + day * 24 * HOUR for day in range(-(-hours // 24) + 1)]
+    daily = [_offset_min(day, zone) for day in days]
+    offsets = np.repeat(np.array(daily[:-1], dtype=np.int64), 24)
+    for number, (before, after) in enumerate(pairwise(daily)):
+        if before != after:
+            changing = [_offset_min(days[number] + hour * HOUR, zone) for hour in range(24)]
+            offsets[number * 24 : (number + 1) * 24] = changing
+    return offsets[:hours]
 
 
 def _offset_min(at: datetime, zone: ZoneInfo) -> int:

@@ -23,11 +23,11 @@ ZONES = (
 NOT_IN_AIRPORTS = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 """Destinations that `airports` does not have, and the time that they keep."""
 
-FIRST_YEAR, LAST_YEAR = 2013, 2013
-"""The years that flights may leave in."""
+YEARS = (2013, 2013)
+"""First and last year of the files, by the clock of New York."""
 
 
-def flights(raw: IntoFrameT, airports: IntoFrameT) -> IntoFrameT:
+def flights(raw: IntoFrameT, airports: IntoFrameT, *, years: tuple[int, int] = YEARS) -> IntoFrameT:
     """Flights as `schema.FLIGHTS`, one row for each row of `raw`.
 
     Departures: `time_hour` is already an instant; the scheduled minute is added. The local day, hour and
@@ -35,15 +35,17 @@ def flights(raw: IntoFrameT, airports: IntoFrameT) -> IntoFrameT:
     first time after departure at which that clock shows it, which makes every duration more than
     0 and at most 24 hours. Actual times are the scheduled ones plus the delay, null where the delay is
     null (8,255 flights never left, 9,430 never arrived). A destination without a known time zone has a
-    null arrival, which the schema refuses; so has a flight outside of `FIRST_YEAR`..`LAST_YEAR`.
+    null arrival, which the schema refuses; so has a flight that leaves outside of `years`.
 
     Args:
         raw: the file `flights`.
         airports: the file or the table `airports` (`faa`, `tzone`).
+        years: first and last local year of departure, both included. They are not read off the frame, which
+            may be lazy and would be computed twice. Clocks are a table of 88,000 rows a year.
     """
     frame = of_any_engine(raw)
     zones = _dest_zones(of_any_engine(airports))
-    offsets = in_engine_of(frame, _offsets())
+    offsets = in_engine_of(frame, _offsets(*years))
     return typed(
         frame.join(zones, on="dest", how="left")
         .with_columns(
@@ -129,9 +131,9 @@ def _dest_zones(airports: Frame) -> Frame:
     return nw.concat([known, in_engine_of(airports, missing)]).rename({"faa": "dest", "tzone": "dest_zone"})
 
 
-def _offsets() -> pa.Table:
+def _offsets(first_year: int, last_year: int) -> pa.Table:
     """Offsets from a day before the first local year until two days after the last one."""
-    first, last = datetime(FIRST_YEAR - 1, 12, 31, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 3, tzinfo=UTC)
+    first, last = datetime(first_year - 1, 12, 31, tzinfo=UTC), datetime(last_year + 1, 1, 3, tzinfo=UTC)
     return utc_offsets(ZONES, first=first, last=last)
 
 

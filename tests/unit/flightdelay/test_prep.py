@@ -100,9 +100,23 @@ def test_without_a_time_zone_the_arrival_is_null_for_the_schema_to_refuse(raw, d
     assert prep.flights(frame, raw["airports"])["sched_arr_at"].isna().all()
 
 
-def test_the_years_of_the_offsets_are_not_exceeded_in_silence(raw):
-    frame = raw_flights({"leaves": datetime(2015, 6, 5, 10, 30), "dest": "ORD", "sched_arr_time": 1155})
-    assert prep.flights(frame, raw["airports"])["sched_arr_at"].isna().all()
+@pytest.mark.parametrize(
+    ("leaves", "years", "arrives"),
+    [
+        ("2015-06-05 10:30", (2013, 2013), None),
+        ("2015-06-05 10:30", (2013, 2014), None),
+        ("2015-06-05 10:30", (2013, 2015), "2015-06-05 16:55"),
+        ("2015-06-05 10:30", (2015, 2022), "2015-06-05 16:55"),
+        ("2015-06-05 10:30", (2016, 2022), None),
+        ("2015-01-01 00:00", (2015, 2015), "2015-01-01 17:55"),
+        ("2015-12-31 23:59", (2015, 2015), "2016-01-01 17:55"),
+    ],
+)
+def test_the_years_of_the_offsets_are_asked_for_and_not_exceeded_in_silence(raw, leaves, years, arrives):
+    frame = raw_flights({"leaves": datetime.fromisoformat(leaves), "dest": "ORD", "sched_arr_time": 1155})
+    arrived = prep.flights(frame, raw["airports"], years=years)["sched_arr_at"]
+    assert list(arrived.isna()) == [arrives is None]
+    assert arrives is None or arrived.iloc[0] == utc(arrives)
 
 
 def test_no_flight_at_all_gives_an_empty_table_with_all_types(raw, types):
@@ -191,6 +205,31 @@ def test_offsets_change_with_the_clock_of_the_zone(zone, at, offset_min):
     when = utc(at).to_pydatetime()
     rows = clocks.utc_offsets([zone], first=when, last=when).to_pylist()
     assert rows == [{"zone": zone, "hour_at": when, "offset_min": offset_min}]
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2013-01-01 00:00", "2013-01-01 00:00"),
+        ("2013-03-09 17:45", "2013-03-11 09:10"),
+        ("2012-12-31 00:00", "2023-01-03 00:00"),
+        ("2013-01-02 00:00", "2013-01-01 00:00"),
+    ],
+    ids=["one hour", "within hours", "ten years", "none"],
+)
+def test_offsets_are_those_of_every_single_hour(first, last):
+    start, end = utc(first).to_pydatetime(), utc(last).to_pydatetime()
+    zones = [ZoneInfo(name) for name in ("America/New_York", "America/Phoenix", "Pacific/Apia")]
+    hour, expected = start.replace(minute=0), []
+    while hour <= end:
+        expected.append(hour)
+        hour += clocks.HOUR
+    table = clocks.utc_offsets([zone.key for zone in zones], first=start, last=end)
+    assert table["zone"].to_pylist() == [zone.key for zone in zones for _ in expected]
+    assert table["hour_at"].to_pylist() == expected * len(zones)
+    assert table["offset_min"].to_pylist() == [
+        hour.astimezone(zone).utcoffset() // clocks.MINUTE for zone in zones for hour in expected
+    ]
 
 
 def test_every_zone_changes_its_clock_on_a_whole_hour():
