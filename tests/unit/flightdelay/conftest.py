@@ -120,5 +120,24 @@ def keys_and_nulls() -> Callable[[pd.DataFrame, TableSchema], None]:
 
 
 @pytest.fixture(scope="session")
+def out_of_bounds() -> Callable[[pd.DataFrame, TableSchema], int]:
+    """Count the rows with a value beyond its column's bounds or not among the allowed ones."""
+
+    def count(frame: pd.DataFrame, of: TableSchema) -> int:
+        bad = frame[frame.columns[0]].isna()
+        for column in of.columns:
+            values = frame[column.name]
+            if column.minimum is not None:
+                bad |= (values < column.minimum).fillna(False)
+            if column.maximum is not None:
+                bad |= (values > column.maximum).fillna(False)
+            if column.allowed is not None:
+                bad |= ~values.isin(column.allowed) & values.notna()
+        return int(bad.sum())
+
+    return count
+
+
+@pytest.fixture(scope="session")
 def schemas() -> dict[str, TableSchema]:
     return schema.TABLES
