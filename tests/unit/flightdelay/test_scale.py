@@ -200,6 +200,11 @@ def test_flights_keep_the_day_of_the_week(scaled):
     assert set(days(second) - days(first)) == {pd.Timedelta(weeks=52)}
 
 
+def test_each_copy_is_in_order_of_time(scaled):
+    for copy in (scaled[:A_COPY], scaled[A_COPY : 2 * A_COPY], scaled[2 * A_COPY :]):
+        assert copy["time_hour"].is_monotonic_increasing
+
+
 def test_a_second_copy_of_a_year_has_flight_numbers_and_aircraft_of_its_own(scaled):
     first, again = scaled[:A_COPY], scaled[2 * A_COPY :].reset_index(drop=True)
     assert (again["flight"] == first["flight"][: len(again)] + 10_000).all()
