@@ -1,13 +1,60 @@
-"""What all tests share: tiny notebooks and projects in a temporary folder."""
+"""What all tests share: tiny notebooks and projects in a temporary folder, and one Spark server."""
 
+import os
+import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from stagebook.engines.base import Engine
+from stagebook.engines.open import open_engine
+from stagebook.engines.spark import java, server
+from stagebook.engines.spark.engine import SparkEngine
+from stagebook.errors import JavaMissing
+from stagebook.model.pipeline import SparkSettings
+
 Write = Callable[..., Path]
+
+# One server for all tests, workers and pipelines that they start; a machine's own servers are left alone.
+os.environ["STAGEBOOK_STATE_DIR"] = str(Path(tempfile.gettempdir()) / f"stagebook-tests-{os.getuid()}")
+# The fast compiler alone: what tests compute is small.
+os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+
+SPARK = SparkSettings(idle_minutes=5, driver_memory_gb=2)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the server after the last test."""
+    if not hasattr(session.config, "workerinput"):
+        server.stop(SPARK)
+
+
+def require_java() -> None:
+    """Skip a test where there is no Java, and say so; under CI there must be one."""
+    try:
+        java.home()
+    except JavaMissing as missing:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(missing).partition("\n")[0])
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkEngine]:
+    """The Spark engine, on the server of this machine."""
+    require_java()
+    engine = SparkEngine(SPARK)
+    yield engine
+    engine.release()
+
+
+@pytest.fixture(params=["pandas", "polars", "spark"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn, for the tests that all of them must pass."""
+    return request.getfixturevalue("spark") if request.param == "spark" else open_engine(request.param, SPARK)
 
 
 @pytest.fixture

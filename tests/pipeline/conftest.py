@@ -47,7 +47,8 @@ def shared_warehouse(tmp_path_factory) -> Path:
 
 
 def environment(warehouse: Path, **more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("STAGEBOOK_")}
+    kept = ("STAGEBOOK_STATE_DIR",)
+    clean = {name: value for name, value in os.environ.items() if name in kept or not name.startswith("STAGEBOOK_")}
     return {**clean, "STAGEBOOK_WAREHOUSE": str(warehouse), **more}
 
 

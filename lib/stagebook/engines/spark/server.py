@@ -76,9 +76,9 @@ def ensure(settings: SparkSettings) -> Server:
         return running(settings) or _start(settings, told)
 
 
-def stop() -> list[Server]:
-    """End all servers of this user, and wait until they have ended; returns those that ran."""
-    found = list(everyone())
+def stop(settings: SparkSettings | None = None) -> list[Server]:
+    """End the server for these settings, or all servers of this user, and wait for it; returns those that ran."""
+    found = [server for server in [running(settings)] if server] if settings else list(everyone())
     for server in found:
         psutil.Process(server.keeper).terminate()
     psutil.wait_procs([psutil.Process(server.pid) for server in found if psutil.pid_exists(server.pid)], timeout=20)
