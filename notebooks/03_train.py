@@ -32,6 +32,7 @@ from stagebook import stage
 # %% tags=["parameters"]
 features: list[str] = []  # columns to learn from; empty means all that are known before departure
 late_after_min: int = 15  # minutes after schedule at arrival that count as late
+train_from: str = "2013-01-01"  # first day of the training
 calibrate_from: str = "2013-10-01"  # first day of the calibration; everything before it trains
 holdout_from: str = "2013-11-01"  # first day of the hold-out
 seed: int = 13  # fixes all randomness
@@ -48,7 +49,7 @@ max_leaf_nodes: int = 31  # leaves of a tree at most
 # %%
 columns = features or list(schema.MODEL_FEATURES)
 parts = split.by_time(
-    stage.to_pandas(stage.read("features")),
+    stage.to_pandas(stage.read("features", where=[("dep_date_local", ">=", train_from)])),
     calibrate_from=calibrate_from,
     holdout_from=holdout_from,
     late_after_min=late_after_min,

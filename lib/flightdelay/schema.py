@@ -1,5 +1,6 @@
 """The tables of the example: columns, units, keys and layout, as every engine writes and checks them."""
 
+from flightdelay import source
 from stagebook.model.tables import Column, Kind, Layout, TableSchema
 
 FLIGHT_KEY = ("time_hour", "carrier", "flight", "origin")
@@ -241,6 +242,21 @@ THRESHOLDS = TableSchema(
     key=("model_version", "threshold"),
     layout=SMALL,
 )
+
+
+def _raw(file: str) -> TableSchema:
+    """A file as a table: its columns and types, nothing required, nothing interpreted."""
+    kinds = {"int64": Kind.INT64, "double": Kind.FLOAT64, "string": Kind.STRING}
+    columns = [
+        Column(name, kinds.get(str(kind), Kind.TIMESTAMP), f"`{name}` as in the file {file}", nullable=True)
+        for name, kind in source.COLUMNS[file].items()
+    ]
+    why = "Written in pieces, in the order in which they are made: by time."
+    return TableSchema(f"raw_{file}", f"The file {file}, many times over.", tuple(columns), layout=Layout(why=why))
+
+
+RAW = {file: _raw(file) for file in ("flights", "weather", "planes")}
+"""Where the rows of `flightdelay.scale` are kept."""
 
 TABLES = {
     schema.name: schema

@@ -101,9 +101,9 @@ def test_our_notebooks_are_thin(path):
             assert len(cell.source.splitlines()) <= 25
 
 
-def test_there_are_six_stages_in_order():
+def test_there_are_six_stages_in_order_and_one_that_makes_more_data():
     assert [path.stem for path in NOTEBOOKS] == [
-        "01_data_prep", "02_feature_build", "03_train", "04_validate", "05_register_model", "06_deploy",
+        "00_scale", "01_data_prep", "02_feature_build", "03_train", "04_validate", "05_register_model", "06_deploy",
     ]  # fmt: skip
 
 

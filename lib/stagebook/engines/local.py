@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from stagebook.engines import predicates, protocol
 from stagebook.engines.arrow import arrow_schema, digest, from_local, plain
@@ -17,6 +17,8 @@ from stagebook.model.tables import Commit, Layout, Predicates, TableSchema
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import CommitProperties, DeltaTable
+
+Rows = Union["pa.Table", "pa.RecordBatchReader"]
 
 _SESSION = {"datafusion.execution.target_partitions": "1", "datafusion.execution.batch_size": "65536"}
 """One partition keeps the rows in file order; large batches make up for it (10 M rows: 0.2 s, as with two)."""
@@ -102,8 +104,10 @@ class LocalEngine(DeltaLog):
         """A digest of names, types and values in the order of the rows."""
         return digest(data)
 
-    def write(self, path: Path, data: "pa.Table", order: WriteOrder) -> Commit:
+    def write(self, path: Path, data: "Rows", order: WriteOrder) -> Commit:
         """Commits `data` exactly once; creates the Delta table if need be.
+
+        A stream is written as it comes, in its own order, and replaces the whole table.
 
         The transaction is looked up and written through the same `DeltaTable`, and the commit must be the
         very next version: a commit in between is a conflict, never merged.
@@ -113,6 +117,7 @@ class LocalEngine(DeltaLog):
             UnwritableTable: the table uses a feature that delta-rs would harm.
             SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's.
         """
+        import pyarrow as pa
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         target = opened(path) if self.latest(path) is not None else None
@@ -123,15 +128,16 @@ class LocalEngine(DeltaLog):
             if version is not None and _same_content(path, version, order):
                 return replace(self.commit(path, version), repeated=True)
         conditions = predicates.check(order.replace or (), arrow_schema(order.schema))
-        _refuse_rows_outside(data, conditions, order)
-        ordered = _laid_out(data.cast(arrow_schema(order.schema)), order.schema.layout)
+        if isinstance(data, pa.Table):
+            _refuse_rows_outside(data, conditions, order)
+            data = _laid_out(data.cast(arrow_schema(order.schema)), order.schema.layout)
         version = 0 if target is None else target.version() + 1
         try:
             if target is None:
-                _create(path, ordered, order, _properties(order, version))
+                _create(path, data, order, _properties(order, version))
             else:
                 where = predicates.to_sql(conditions) if order.replace is not None else None
-                _overwrite(target, ordered, order, where, _properties(order, version))
+                _overwrite(target, data, order, where, _properties(order, version))
         except DeltaError as fault:
             newest = self.latest(path)
             if isinstance(fault, CommitFailedError) or (target is None and newest is not None):
@@ -189,7 +195,7 @@ def _properties(order: WriteOrder, version: int) -> "CommitProperties":
     )
 
 
-def _create(path: Path, data: "pa.Table", order: WriteOrder, properties: "CommitProperties") -> None:
+def _create(path: Path, data: "Rows", order: WriteOrder, properties: "CommitProperties") -> None:
     from deltalake import write_deltalake
 
     layout = order.schema.layout
@@ -207,7 +213,7 @@ def _create(path: Path, data: "pa.Table", order: WriteOrder, properties: "Commit
 
 
 def _overwrite(
-    target: "DeltaTable", data: "pa.Table", order: WriteOrder, where: str | None, properties: "CommitProperties"
+    target: "DeltaTable", data: "Rows", order: WriteOrder, where: str | None, properties: "CommitProperties"
 ) -> None:
     from deltalake import write_deltalake
 
@@ -225,7 +231,7 @@ def _overwrite(
     )
 
 
-def _changed_columns(target: "DeltaTable", data: "pa.Table") -> list[str]:
+def _changed_columns(target: "DeltaTable", data: "Rows") -> list[str]:
     import pyarrow as pa
 
     old = {f.name: (f.type, f.nullable) for f in pa.schema(target.schema().to_arrow())}

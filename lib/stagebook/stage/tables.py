@@ -47,6 +47,7 @@ def write(frame: Any, schema: TableSchema, *, replace: Predicates | None = None)
     same content again commits nothing and gets the first commit.
 
     Args:
+        frame: a frame, or an iterator of frames that is written piece by piece in little memory.
         replace: replace only the rows that meet these conditions, and keep all others.
     Raises:
         SchemaViolation: if more rows break a rule than the schema tolerates.

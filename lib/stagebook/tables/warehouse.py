@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
-from stagebook.errors import ConfigError, TooLarge, UnknownTable, WriteConflict
+from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
 from stagebook.model.tables import Commit, Predicates, TableSchema
 from stagebook.tables.contract import Checked, check
 
@@ -164,8 +164,12 @@ class Warehouse:
         Other content, as after the notebook was mended, is a new commit. Bad rows that the schema tolerates
         are dropped and counted in the commit.
 
+        An iterator of frames is checked and written piece by piece, each piece by itself, in one commit that
+        fits into little memory; as its content is not known beforehand, a second such write of this run and
+        stage is always taken for a repetition.
+
         Args:
-            frame: a frame of the engine, an Arrow table, or what `check` gave.
+            frame: a frame of the engine, an Arrow table, what `check` gave, or an iterator of these.
             replace: replace only the rows that match these conditions; every row written must match.
         Raises:
             SchemaViolation: if the frame does not fit the schema or `replace`.
@@ -173,6 +177,8 @@ class Warehouse:
             UnwritableTable: if the engine would harm the table.
         """
         path, app_id = self.path(schema.name), _app_id(writer.run_id, writer.stage, schema.name, replace)
+        if isinstance(frame, Iterator):
+            return self._write_pieces(frame, schema, writer, replace)
         checked = self.check(frame, schema)
         metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
         metadata[CONTENT] = self.engine.digest(checked.data)
@@ -180,6 +186,20 @@ class Warehouse:
             metadata[DROPPED] = dict(checked.dropped)
         order = WriteOrder(schema, app_id, metadata, replace)
         return _persist(self.engine, path, checked, order)
+
+    def _write_pieces(
+        self, frames: Iterator[Any], schema: TableSchema, writer: Writer, part: Predicates | None
+    ) -> Commit:
+        from stagebook.tables.pieces import Pieces
+
+        if part is not None:
+            raise SchemaViolation.of(schema.name, "a part cannot be replaced piece by piece.", todo="Write one frame.")
+        pieces = Pieces(frames, schema)
+        metadata = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
+        order = WriteOrder(schema, _app_id(writer.run_id, writer.stage, schema.name), metadata)
+        with pieces.own_errors():
+            commit = self.engine.write(self.path(schema.name), pieces.stream(), order)
+        return replace(commit, dropped=pieces.dropped)
 
     def _version(self, name: str, version: int | None) -> int:
         latest = self.latest(name)

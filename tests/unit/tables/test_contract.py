@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.errors
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stagebook.engines.local import LocalEngine
@@ -211,6 +211,7 @@ def test_a_year_of_flights_is_checked_in_no_time_good_or_bad():
     )  # 0.6 s on an idle machine; pandera's own report of the bad one takes minutes
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["EWR", "XXX", None]), st.integers(-300, 3000)), max_size=30)
 )

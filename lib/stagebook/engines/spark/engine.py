@@ -13,6 +13,7 @@ from stagebook.engines.arrow import from_local, plain
 from stagebook.engines.base import CONTENT, RUN_ID, WriteOrder
 from stagebook.engines.creation import create_empty
 from stagebook.engines.deltalog import DeltaLog, opened, read_metadata, transaction
+from stagebook.engines.local import LocalEngine
 from stagebook.engines.spark import types
 from stagebook.errors import SchemaViolation, UnknownColumn, WriteConflict
 from stagebook.model.pipeline import SparkSettings
@@ -105,7 +106,7 @@ class SparkEngine(DeltaLog):
         row = data.select(F.count(F.lit(1)).alias("rows"), total.alias("total")).toArrow().to_pylist()[0]
         return f"spark:{row['rows']}:{row['total']}"
 
-    def write(self, path: Path, data: "DataFrame", order: WriteOrder) -> Commit:
+    def write(self, path: Path, data: "DataFrame | pa.RecordBatchReader", order: WriteOrder) -> Commit:
         """Commits `data` exactly once; creates the Delta table if need be.
 
         The transaction is looked up in the log first, because Spark itself skips a repeated one without
@@ -115,6 +116,8 @@ class SparkEngine(DeltaLog):
             WriteConflict: another writer was faster; the same call may be made again.
             SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's.
         """
+        if not hasattr(data, "sparkSession"):
+            return LocalEngine().write(path, data, order)  # a stream of this process: nothing to distribute
         if self.latest(path) is None:
             create_empty(path, order.schema)
         table = opened(path)
