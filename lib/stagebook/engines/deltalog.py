@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stagebook.engines import protocol
+from stagebook.engines import protocol, pruning
 from stagebook.engines.base import ATTEMPT, DROPPED, RUN_ID, STAGE
 from stagebook.errors import UnknownTable, UnreadableTable
-from stagebook.model.tables import Commit
+from stagebook.model.tables import Commit, Predicates, TableSize
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -28,6 +28,14 @@ class DeltaLog:
     def commit(self, path: Path, version: int) -> Commit:
         """What the log says of one version that exists."""
         return commit_of(opened(path, version), path)
+
+    def size(self, path: Path, version: int, columns: Sequence[str] | None = None, where: Predicates = ()) -> TableSize:
+        """What a read of these columns and conditions touches, from the log's statistics; no data is read.
+
+        Raises:
+            UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
+        """
+        return pruning.size(opened(path, version), columns, where)
 
     def committed(self, path: Path, app_id: str) -> Commit | None:
         """The commit that holds this transaction, `repeated`; None if there is none."""

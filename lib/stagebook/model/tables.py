@@ -1,7 +1,7 @@
 """How a table is described: columns with units, key, layout. `flightdelay.schema` is written in these."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -93,3 +93,39 @@ class Commit:
 
 Pins = Mapping[str, int]
 """Table name → the version that a stage reads."""
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """What a read of one version touches, as the log alone tells; no data file is opened.
+
+    `files`, `rows` and `size_bytes` are of the files that may hold a matching row, `all_…` of the whole
+    version. `rows` is an upper bound: rows that a deletion vector hides count, and so do rows of a kept file
+    that do not match. `estimated_rows` takes the values of a file to be spread evenly. Both are None where
+    the log has no counts. `column_share` (0..1) is the estimated share of the bytes that the wanted columns
+    take, `row_bytes` the estimated width of one row of them in memory.
+    """
+
+    version: int
+    files: int
+    rows: int | None
+    size_bytes: int
+    all_files: int
+    all_rows: int | None
+    all_bytes: int
+    estimated_rows: int | None
+    column_share: float = 1.0
+    row_bytes: int = 0
+
+    @property
+    def column_bytes(self) -> int:
+        """Estimated bytes on disk of the wanted columns in the kept files."""
+        return round(self.size_bytes * self.column_share)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Estimated bytes in memory of all rows of the kept files, wanted columns only."""
+        return None if self.rows is None else self.rows * self.row_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "column_bytes": self.column_bytes, "memory_bytes": self.memory_bytes}
