@@ -1,4 +1,4 @@
-"""The command line: `stagebook run`, `runs`, `models`, `track`. Commands are imported when called."""
+"""The command line: `stagebook run`, `runs`, `models`, … Commands are imported when called."""
 
 import os
 import sys
@@ -19,6 +19,7 @@ app.command("stagebook.cli.run:run", name="run")
 app.command("stagebook.cli.runs:runs", name="runs")
 app.command("stagebook.cli.runs:track", name="track")
 app.command("stagebook.cli.models:app", name="models")
+app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
 
 
 def main(words: list[str] | None = None) -> None:

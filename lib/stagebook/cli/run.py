@@ -104,8 +104,8 @@ def run(
         program=program(),
     )
     if dry_run:
-        plan = plan_only(request, surface)
-        print(jsonlib.dumps(plan.to_json(), indent=2) if json else plan.to_text())
+        plan, forecasts = plan_only(request, surface)
+        print(jsonlib.dumps(plan.to_json(forecasts), indent=2) if json else plan.to_text(forecasts))
         return 0
     result = run_pipeline(request, surface)
     print(result.summary, file=sys.stderr if json else sys.stdout)

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from stagebook.model.tables import Commit, Predicates, TableSchema
+from stagebook.model.tables import Commit, Predicates, TableSchema, TableSize
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+JoinHow = Literal["inner", "left"]
 
 RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT = (
     f"stagebook.{key}" for key in ("run_id", "stage", "attempt", "dropped", "content")
@@ -40,6 +42,10 @@ class TableLog(Protocol):
 
     def commit(self, path: Path, version: int) -> Commit:
         """What the log says of one version that exists."""
+        ...
+
+    def size(self, path: Path, version: int, columns: Sequence[str] | None = None, where: Predicates = ()) -> TableSize:
+        """What a read of a version touches; see `TableSize`."""
         ...
 
     def committed(self, path: Path, app_id: str) -> Commit | None:
@@ -84,6 +90,13 @@ class Engine(TableLog, Protocol):
 
     def count(self, frame: Any) -> int:
         """The number of rows."""
+        ...
+
+    def join(self, left: Any, right: Any, *, on: Sequence[str], how: JoinHow) -> Any:
+        """Two frames joined on equal columns, `inner` or `left`; null keys meet nothing.
+
+        On Spark a small right side is sent to all, and rows of a key that has very many are spread.
+        """
         ...
 
     def to_arrow(self, frame: Any) -> "pa.Table":

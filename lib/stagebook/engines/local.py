@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from stagebook.engines import predicates, protocol
 from stagebook.engines.arrow import arrow_schema, digest, from_local, plain
-from stagebook.engines.base import CONTENT, RUN_ID, WriteOrder
+from stagebook.engines.base import CONTENT, RUN_ID, JoinHow, WriteOrder
 from stagebook.engines.casting import cast
 from stagebook.engines.creation import configuration
 from stagebook.engines.deltalog import DeltaLog, commit_of, opened, read_metadata, transaction
@@ -91,6 +91,12 @@ class LocalEngine(DeltaLog):
     def count(self, frame: Any) -> int:
         """The number of rows."""
         return len(frame)
+
+    def join(self, left: Any, right: Any, *, on: Sequence[str], how: JoinHow) -> Any:
+        """Two frames joined on equal columns; null keys meet nothing."""
+        import narwhals as nw
+
+        return nw.from_native(left).join(nw.from_native(right), on=list(on), how=how).to_native()
 
     def to_arrow(self, frame: Any) -> "pa.Table":
         """A pandas frame, or anything that speaks Arrow's stream protocol, without index columns."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from stagebook.choice.decide import Choice
 from stagebook.errors import StagebookError, did_you_mean
-from stagebook.execute import spark
+from stagebook.execute import choosing, spark
 from stagebook.execute.crew import Crew
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.execute.retry import should_retry, wait_seconds
@@ -36,6 +37,7 @@ class _Start:
     parameters: dict[str, Any]
     inputs: dict[str, int]
     engine: str
+    choice: Choice | None
 
 
 def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str) -> None:
@@ -44,12 +46,11 @@ def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str) -> None:
     try:
         parameters = resolve(dict(stage.parameters), lambda up, scrap: glued(record, up, scrap))
         inputs = pinned(pipeline, stage, record)
+        engine, choice = _engine(pipeline, stage, inputs, crew)
     except StagebookError as error:
         crew.book.tell("stage_settled", stage=stage.name, status="failed", why=str(error))
         return
-    wanted = stage.engine or pipeline.engine
-    engine = "pandas" if wanted == "auto" else wanted
-    start = _Start(pipeline, stage, parameters, inputs, engine)
+    start = _Start(pipeline, stage, parameters, inputs, engine, choice)
     before = len(record.stages[stage.name].attempts)
     tries = 0
     while True:
@@ -60,6 +61,15 @@ def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str) -> None:
         if crew.stop.wait(wait_seconds(stage.retry, tries, crew.random)):
             break
     _settle(start, outcome, crew, why)
+
+
+def _engine(pipeline: Pipeline, stage: Stage, inputs: dict[str, int], crew: Crew) -> tuple[str, Choice | None]:
+    """The engine that is asked for; or the one that is chosen, and why."""
+    wanted = stage.engine or pipeline.engine
+    if wanted != "auto":
+        return wanted, None
+    choice = choosing.chosen(pipeline, stage, inputs, crew.tables)
+    return choice.engine, choice
 
 
 def glued(record: RunRecord, stage: str, scrap: str) -> Any:
@@ -94,6 +104,7 @@ def _attempt(start: _Start, n: int, crew: Crew, why: str) -> Outcome:
         why=why,
         parameters=start.parameters,
         engine=start.engine,
+        choice=None if start.choice is None else start.choice.to_json(),
         inputs=start.inputs,
         notebook=str(output.relative_to(folder.path)),
     )

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
+from stagebook.execute.choosing import TableSizes
 from stagebook.execute.job import CellProgress
 from stagebook.model.tables import Commit
 from stagebook.storage.runbook import RunBook
 
 
-class TableLog(Protocol):
+class TableLog(TableSizes, Protocol):
     """What the runner asks of tables: never data, only what the Delta log says."""
 
     def committed(self, name: str, *, run_id: str, stage: str) -> Commit | None:

@@ -79,6 +79,7 @@ def _attempt_started(record: RunRecord, event: Event) -> None:
     stage = record.stages[event["stage"]]
     stage.status, stage.why = StageStatus.RUNNING, event["why"]
     stage.parameters, stage.engine, stage.inputs = event["parameters"], event["engine"], event["inputs"]
+    stage.choice = event.get("choice")
     stage.attempts.append(Attempt(event["n"], AttemptStatus.RUNNING, event["at"], event["notebook"]))
 
 

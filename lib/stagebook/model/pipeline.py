@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from stagebook.model.tables import Predicates
+
 
 class RunIf(StrEnum):
     """When a stage may start, given how its upstream stages ended (Databricks' own names)."""
@@ -34,12 +36,21 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True)
+class Narrowed:
+    """What a stage reads of a table, for telling its size: columns (None: all) and conditions."""
+
+    columns: tuple[str, ...] | None = None
+    where: Predicates = ()
+
+
+@dataclass(frozen=True)
 class Stage:
     """One notebook of a pipeline.
 
     `parameters` may hold references such as `{{tasks.train.values.auc}}`, resolved when the stage
     starts. `reads` and `writes` name Delta tables. `only_if` is a reference to a scrap: the stage is
-    skipped unless it is true. `engine` is this stage's own, instead of the pipeline's.
+    skipped unless it is true. `engine` is this stage's own, instead of the pipeline's. For the choice of an
+    engine, `work` says which kinds of work it does, `narrowed` what it needs of tables not read whole.
     """
 
     name: str
@@ -53,6 +64,8 @@ class Stage:
     only_if: str | None = None
     profile: str | None = None
     engine: str | None = None
+    work: tuple[str, ...] = ()
+    narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ class StageRecord:
     why: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     engine: str | None = None
+    choice: dict[str, Any] | None = None  # engine, why, candidates: what was predicted of each engine
     attempts: list[Attempt] = field(default_factory=list)
     inputs: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, dict[str, int]] = field(default_factory=dict)

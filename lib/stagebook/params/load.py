@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.errors import ConfigError
-from stagebook.model.pipeline import Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
+from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
 from stagebook.notebook.outline import outline
 from stagebook.notebook.parameters import Parameter, declared
 from stagebook.params import checks, merge, overrides, structure
@@ -167,6 +167,8 @@ def _stage(
         only_if=spec.only_if,
         profile=spec.profile,
         engine=flags.engine or spec.engine,
+        work=tuple(spec.work),
+        narrowed=_narrowed(spec),
     )
 
 
@@ -182,6 +184,15 @@ def _retry(spec: RetrySpec, defaults: RetrySpec, retries: int | None) -> RetryPo
         timeout=timedelta(seconds=timeout) if timeout else None,
         retry_on_timeout=value("retry_on_timeout", False),
     )
+
+
+def _narrowed(spec: StageSpec) -> dict[str, Narrowed]:
+    if isinstance(spec.reads, list):
+        return {}
+    return {
+        name: Narrowed(None if read.columns is None else tuple(read.columns), tuple(read.where))
+        for name, read in spec.reads.items()
+    }
 
 
 def _places(spec: PipelineSpec, root: Path, flags: Flags, environ: Mapping[str, str]) -> Places:

@@ -13,6 +13,7 @@ from stagebook.model.pipeline import RunIf
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
 EngineChoice = Literal["auto", "pandas", "polars", "spark"]
+Work = Literal["scan", "join", "aggregate", "window", "fit"]
 Event = Literal["success", "failure", "gate_refused", "interrupted"]
 
 
@@ -35,13 +36,24 @@ class RetrySpec(Strict):
     )
 
 
+class ReadSpec(Strict):
+    """What a stage needs of a table; says how much it is, for the choice of an engine."""
+
+    columns: list[str] | None = Field(default=None, min_length=1, description="the columns that are read; default: all")
+    where: list[tuple[str, str, Any]] = Field(
+        default_factory=list, strict=False, description='conditions such as `[month, "=", 12]`'
+    )
+
+
 class StageSpec(RetrySpec):
     """One stage: a notebook with its place in the graph."""
 
     notebook: str = Field(description="path of the notebook, from the project's root")
     depends_on: list[str] = Field(default_factory=list, description="stages that must end first")
     parameters: dict[str, Any] = Field(default_factory=dict, description="values for the parameters cell")
-    reads: list[Name] = Field(default_factory=list, description="tables that the stage reads, pinned for the run")
+    reads: list[Name] | dict[Name, ReadSpec] = Field(
+        default_factory=list, description="tables that the stage reads, pinned for the run; or what it needs of each"
+    )
     writes: list[Name] = Field(default_factory=list, description="tables that the stage must have written")
     run_if: RunIf = Field(
         default=RunIf.ALL_SUCCESS, strict=False, description="how the upstream stages must have ended"
@@ -51,6 +63,7 @@ class StageSpec(RetrySpec):
     )
     profile: str | None = Field(default=None, description="workload profile: what the stage would run on")
     engine: EngineChoice | None = Field(default=None, description="what computes on this stage's tables")
+    work: list[Work] = Field(default_factory=list, description="kinds of work it does, each as often as it does it")
 
 
 class TablesSpec(Strict):

@@ -22,7 +22,8 @@ from stagebook.run import clerk as clerks
 from stagebook.run import ending, plan, surroundings
 from stagebook.run.clerk import Clerk
 from stagebook.run.display import Display
-from stagebook.run.plan import Plan
+from stagebook.run.forecast import forecasts
+from stagebook.run.plan import Forecast, Plan
 from stagebook.run.request import RunRequest
 from stagebook.storage import atomic, runs
 from stagebook.storage.runbook import RunBook
@@ -78,11 +79,13 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
         return Result(book.record, folder, ending.summary(book.record, folder.report, resume))
 
 
-def plan_only(request: RunRequest, surface: Surface) -> Plan:
-    """What `run_pipeline` would do; starts and writes nothing."""
+def plan_only(request: RunRequest, surface: Surface) -> tuple[Plan, dict[str, Forecast]]:
+    """What `run_pipeline` would do, and on which engines; starts and writes nothing."""
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
-    return _plan(request, pipeline, folder, Warehouse(pipeline.places.tables, LocalEngine()))
+    warehouse = Warehouse(pipeline.places.tables, LocalEngine())
+    found = _plan(request, pipeline, folder, warehouse)
+    return found, forecasts(pipeline, found, warehouse)
 
 
 def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFolder:

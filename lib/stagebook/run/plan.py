@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self
 
 from stagebook import dag
@@ -32,19 +33,37 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What a stage would compute on; `why` is empty where it was asked for."""
+
+    engine: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """A step for each stage, in the order in which they would run; and the tables' versions as of now."""
 
     steps: Mapping[str, Step]
     pins: Mapping[str, int]
 
-    def to_json(self) -> dict[str, Any]:
-        return {name: {"action": step.action, "why": step.why} for name, step in self.steps.items()}
+    def to_json(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> dict[str, Any]:
+        told = {name: {"action": step.action, "why": step.why} for name, step in self.steps.items()}
+        for name, forecast in forecasts.items():
+            told[name] |= {"engine": forecast.engine, "engine_why": forecast.why}
+        return told
 
-    def to_text(self) -> str:
-        """One line a stage: what happens to it, and why."""
+    def to_text(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> str:
+        """One line a stage: what happens to it, and why; one more where its engine is chosen."""
         width = max(map(len, self.steps))
-        return "\n".join(f"{name:{width}}  {step.action:5}  {step.why}" for name, step in self.steps.items())
+        lines = []
+        for name, step in self.steps.items():
+            forecast = forecasts.get(name)
+            engine = f"on {forecast.engine}: " if forecast else ""
+            lines.append(f"{name:{width}}  {step.action:5}  {engine}{step.why}")
+            if forecast and forecast.why:
+                lines.append(f"{'':{width}}         {forecast.why}")
+        return "\n".join(lines)
 
 
 class NothingToStandOn(ConfigError):

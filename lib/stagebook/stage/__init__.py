@@ -12,7 +12,7 @@ the runner (pinned versions, one commit per run and stage) and, later, on Databr
 from stagebook.stage.files import load_saved_model, save_file, save_model
 from stagebook.stage.models import champion, champion_version, judge, promote, register_model
 from stagebook.stage.scraps import claim, glue, glue_gate
-from stagebook.stage.tables import cache, count, frame, head, read, to_pandas, write
+from stagebook.stage.tables import cache, count, frame, head, join, read, to_pandas, write
 
 __all__ = [
     "cache",
@@ -24,6 +24,7 @@ __all__ = [
     "glue",
     "glue_gate",
     "head",
+    "join",
     "judge",
     "load_saved_model",
     "promote",

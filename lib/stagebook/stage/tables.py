@@ -5,6 +5,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from stagebook.engines.base import JoinHow
 from stagebook.engines.open import open_engine
 from stagebook.model.tables import Commit, Predicates, TableSchema
 from stagebook.stage.current import current
@@ -68,6 +69,15 @@ def frame(data: Any) -> Any:
 def cache(frame: Any) -> Any:
     """The same frame, computed once however often it is used after this; let go of at the end of the stage."""
     return warehouse().engine.cache(frame)
+
+
+def join(left: Any, right: Any, *, on: Sequence[str], how: JoinHow = "left") -> Any:
+    """Two frames joined on equal columns; null keys meet nothing.
+
+    On Spark a small right side is sent to all, and where few keys have most of the rows they are spread:
+    for joins that are large on both sides, since the sizes are counted first.
+    """
+    return warehouse().engine.join(left, right, on=on, how=how)
 
 
 def count(frame: Any) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
 from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
-from stagebook.model.tables import Commit, Predicates, TableSchema
+from stagebook.model.tables import Commit, Predicates, TableSchema, TableSize
 from stagebook.tables.contract import Checked, check
 
 if TYPE_CHECKING:
@@ -82,6 +82,16 @@ class Warehouse:
             UnknownTable: if there is no such table or version.
         """
         return self.engine.commit(self.path(name), self._version(name, version))
+
+    def size(
+        self, name: str, version: int, *, columns: Sequence[str] | None = None, where: Predicates = ()
+    ) -> TableSize:
+        """What a read of a version touches, from the log alone.
+
+        Raises:
+            UnknownTable, UnknownColumn, BadPredicate: as `read`.
+        """
+        return self.engine.size(self.path(name), self._version(name, version), columns=columns, where=where)
 
     def committed(self, name: str, *, run_id: str, stage: str) -> Commit | None:
         """What this run's stage committed last to the table, or None.

@@ -121,6 +121,7 @@ def _stage_view(stage: StageRecord, record: RunRecord, *, final: bool) -> View:
                 RUN_ID: record.run_id,
                 STAGE: stage.name,
                 "stagebook.engine": stage.engine,
+                "stagebook.engine.why": (stage.choice or {}).get("why"),
                 "stagebook.attempts": len(stage.attempts),
                 "mlflow.source.name": stage.notebook,
                 "mlflow.source.type": "NOTEBOOK",

@@ -4,17 +4,18 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines import predicates
 from stagebook.engines.arrow import from_local, plain
-from stagebook.engines.base import CONTENT, RUN_ID, WriteOrder
+from stagebook.engines.base import CONTENT, RUN_ID, JoinHow, WriteOrder
 from stagebook.engines.creation import create_empty
 from stagebook.engines.deltalog import DeltaLog, opened, read_metadata, transaction
 from stagebook.engines.local import LocalEngine
-from stagebook.engines.spark import types
+from stagebook.engines.spark import joins, types
 from stagebook.errors import SchemaViolation, UnknownColumn, WriteConflict
 from stagebook.model.pipeline import SparkSettings
 from stagebook.model.tables import Commit, Predicates, TableSchema
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 COMPRESSED = 0.4
 """Bytes in a file for each byte of a row in memory, roughly: what decides how many files a write makes."""
+
+PARTITION_BYTES = 128 * 1024**2
+GROWTH = 3
+"""What is shuffled, for each byte read: a stage joins columns to its rows before it sorts them."""
+
+MOST_PARTITIONS = 2000
 
 _CONFLICTS = ("CONCURRENT", "METADATA_CHANGED", "PROTOCOL_CHANGED", "ConcurrentModification")
 
@@ -38,6 +45,7 @@ class SparkEngine(DeltaLog):
         self.settings = settings
         self._session: SparkSession | None = None
         self._cached: list[DataFrame] = []
+        self._read_bytes = 0
 
     @property
     def session(self) -> "SparkSession":
@@ -62,7 +70,22 @@ class SparkEngine(DeltaLog):
         for column in wanted:
             if column not in schema.names:
                 raise UnknownColumn.of(column, known=schema.names)
-        return predicates.select(frame, wanted, predicates.check(where, schema))
+        selected = predicates.select(frame, wanted, predicates.check(where, schema))
+        size = self.size(path, version, wanted, where).memory_bytes or 0
+        self._spread(size)
+        return selected.hint("broadcast") if size <= self._broadcast_bytes else selected
+
+    @cached_property
+    def _broadcast_bytes(self) -> int:
+        """What Spark itself takes for small; it looks at compressed files, we at the rows in memory."""
+        return self._bytes_of("spark.sql.autoBroadcastJoinThreshold", 0)
+
+    def _spread(self, size_bytes: int) -> None:
+        """Shuffle into as many parts as the bytes read so far ask for; small ones are put together again by AQE."""
+        self._read_bytes += size_bytes
+        wanted = ceil(self._read_bytes * GROWTH / PARTITION_BYTES)
+        if wanted > int(self.session.conf.get("spark.sql.shuffle.partitions") or "0"):
+            self.session.conf.set("spark.sql.shuffle.partitions", min(wanted, MOST_PARTITIONS))
 
     def frame(self, data: Any) -> "DataFrame":
         """A Spark frame as it is; other data through Arrow."""
@@ -83,6 +106,37 @@ class SparkEngine(DeltaLog):
     def count(self, frame: "DataFrame") -> int:
         """The number of rows."""
         return frame.count()
+
+    def join(self, left: "DataFrame", right: "DataFrame", *, on: Sequence[str], how: JoinHow) -> "DataFrame":
+        """Two frames joined on equal columns: broadcast, left to Spark, or salted, as `joins.plan` decides."""
+        sides = self._sides(left, right, on)
+        planned = joins.plan(sides)
+        match planned.how:
+            case "broadcast":
+                return left.join(right.hint("broadcast"), on=list(on), how=how)
+            case "salt":
+                return joins.salted(left, right, on, how, [key for key, _ in sides.heavy])
+            case _:
+                return left.join(right, on=list(on), how=how)
+
+    def _sides(self, left: "DataFrame", right: "DataFrame", on: Sequence[str]) -> joins.Sides:
+        """Sizes by counting; the key's histogram only where the right side is too large to be sent to all."""
+        right_bytes = right.count() * types.frame_row_bytes(right)
+        small = right_bytes <= self._broadcast_bytes
+        rows = 0 if small else left.count()
+        return joins.Sides(
+            left_bytes=rows * types.frame_row_bytes(left),
+            right_bytes=right_bytes,
+            left_rows=rows,
+            heavy=() if small else joins.histogram(left, on, rows),
+            broadcast_bytes=self._broadcast_bytes,
+            aqe_bytes=self._bytes_of("spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", 256 * 1024**2),
+            partitions=int(self.session.conf.get("spark.sql.shuffle.partitions") or 1),
+        )
+
+    def _bytes_of(self, key: str, default: int) -> int:
+        """A setting in bytes; Spark tells some as `256MB`."""
+        return types.parse_bytes(self.session.conf.get(key) or "", default)
 
     def to_arrow(self, frame: Any) -> "pa.Table":
         """All rows in this process, by Arrow."""

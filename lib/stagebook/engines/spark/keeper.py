@@ -23,7 +23,7 @@ from stagebook.storage import atomic
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 3.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -77,7 +77,8 @@ def _keep(server: "subprocess.Popen[bytes]", launch: Launch, asked: list[int]) -
             used = time.monotonic()
         elif time.monotonic() - used > launch.idle_seconds:
             return "idle"
-        time.sleep(_POLL_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(_POLL_SECONDS)
     return _how(server.returncode)
 
 

@@ -90,6 +90,11 @@ def driver_memory_bytes(settings: SparkSettings) -> int:
     return max(GIB, min(16 * GIB, psutil.virtual_memory().total // 3))
 
 
+def broadcast_bytes(memory: int) -> int:
+    """How large the small side of a join may be in memory, to be sent to all: 1/64 of the heap, 16 to 256 MiB."""
+    return max(16 * 1024**2, min(256 * 1024**2, memory // 64))
+
+
 def _configuration(settings: SparkSettings, folder: Path, port: int, memory: int) -> dict[str, str]:
     fixed = {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -105,6 +110,8 @@ def _configuration(settings: SparkSettings, folder: Path, port: int, memory: int
         "spark.port.maxRetries": "0",
         "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
         "spark.databricks.delta.snapshotPartitions": "2",
+        # Small sides are sent to all: the default of 10 MB was made for other machines.
+        "spark.sql.autoBroadcastJoinThreshold": str(broadcast_bytes(memory)),
         "spark.driver.maxResultSize": f"{memory // 2 // 1024**2}m",
         "spark.scheduler.mode": "FAIR",
         "spark.ui.enabled": "false",

@@ -1,5 +1,6 @@
 """Spark's types and the declared kinds: what may become what, and how wide a row is."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.arrow import arrow_schema
@@ -85,6 +86,19 @@ def changed_columns(table: "DeltaTable", schema: TableSchema) -> list[str]:
 def row_bytes(schema: TableSchema) -> int:
     """Bytes of a row in memory, by the declared kinds; text counts as eight."""
     return sum(_BYTES[column.kind] for column in schema.columns)
+
+
+def frame_row_bytes(frame: "DataFrame") -> int:
+    """Bytes of a row of a frame in memory, by its types; text counts as 24, what is nested as 64."""
+    wide = {"string": 24, "tinyint": 1, "boolean": 1, "smallint": 2, "int": 4, "float": 4, "date": 4}
+    kinds = [field.dataType.simpleString() for field in frame.schema.fields]
+    return sum(64 if "<" in kind else wide.get(kind, 8) for kind in kinds)
+
+
+def parse_bytes(text: str, default: int) -> int:
+    """The number of bytes that Spark writes as `10485760`, `10485760b`, `256MB` or `1g`; `default` if it is none."""
+    match = re.fullmatch(r"(\d+)([bkmgt]?)b?", text.strip().lower())
+    return int(match[1]) * 1024 ** "bkmgt".index(match[2] or "b") if match else default
 
 
 def _cast(name: str, have: str, kind: Kind, comment: dict[Any, Any]) -> Any:

@@ -1,0 +1,1 @@
+"""Measuring this machine: each kind of work on each engine over sizes, each in a process of its own."""

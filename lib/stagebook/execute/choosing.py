@@ -1,0 +1,75 @@
+"""The engine of a stage that leaves it to the kit: what the decision needs to know, gathered just before."""
+
+from pathlib import Path
+from typing import Protocol
+
+from stagebook.choice.calibration import of_machine
+from stagebook.choice.decide import Choice, Input, Machine, choose
+from stagebook.model.pipeline import Pipeline, SparkSettings, Stage
+from stagebook.model.tables import Predicates, TableSize
+
+CALIBRATION = "calibration.json"
+
+
+class TableSizes(Protocol):
+    """What is asked of tables: never data, only what the Delta log says."""
+
+    def size(
+        self, name: str, version: int, *, columns: tuple[str, ...] | None = None, where: Predicates = ()
+    ) -> TableSize:
+        """What a read would touch."""
+        ...
+
+
+def chosen(pipeline: Pipeline, stage: Stage, pins: dict[str, int], tables: TableSizes) -> Choice:
+    """The engine for a stage, from the sizes of its pinned inputs and the machine as it is now.
+
+    Raises:
+        UnknownColumn, BadPredicate: what the stage declares to need of a table does not fit it.
+    """
+    inputs = [_input(stage, name, version, tables) for name, version in sorted(pins.items())]
+    return choose(stage.work, inputs, machine(pipeline.spark), of_machine(calibration_file()))
+
+
+def calibration_file() -> Path:
+    """Where this machine's own calibration is kept."""
+    from stagebook.engines.spark import server
+
+    return server.folder().parent / CALIBRATION
+
+
+def machine(spark: SparkSettings) -> Machine:
+    """Memory, cores, and where Spark would compute."""
+    import os
+
+    import psutil
+
+    from stagebook.engines.spark.launch import driver_memory_bytes
+
+    memory = psutil.virtual_memory()
+    state = _spark(spark)
+    heap = 0 if state in ("warm", "cluster") else driver_memory_bytes(spark)
+    return Machine(memory.total, memory.available, os.cpu_count() or 1, state, heap)
+
+
+def _spark(spark: SparkSettings) -> str:
+    from stagebook.engines.spark import java, server
+    from stagebook.errors import JavaMissing
+
+    if spark.remote is not None and not spark.needs_server:
+        return "cluster"
+    try:
+        java.home()
+    except JavaMissing:
+        return ""
+    if spark.remote is not None:
+        return "cluster"
+    return "warm" if server.running(spark) else "cold"
+
+
+def _input(stage: Stage, name: str, version: int, tables: TableSizes) -> Input:
+    narrowed = stage.narrowed.get(name)
+    columns, where = (narrowed.columns, narrowed.where) if narrowed else (None, ())
+    size = tables.size(name, version, columns=columns, where=where)
+    rows = size.estimated_rows if size.estimated_rows is not None else size.rows or 0
+    return Input(name, rows, rows * size.row_bytes, size.column_bytes)

@@ -1,0 +1,33 @@
+"""What a plan's stages would compute on, from the tables as they are now; for `--dry-run`."""
+
+from stagebook.errors import StagebookError
+from stagebook.execute import choosing
+from stagebook.model.pipeline import Pipeline, Stage
+from stagebook.run.plan import Forecast, Plan
+from stagebook.tables.warehouse import Warehouse
+
+
+def forecasts(pipeline: Pipeline, plan: Plan, warehouse: Warehouse) -> dict[str, Forecast]:
+    """The engine of each stage that would run, and why.
+
+    A table that an upstream stage is going to write is taken as large as it is now; a stage whose tables
+    do not all exist yet is not forecast where its engine is `auto`.
+    """
+    running = [stage for name, stage in pipeline.stages.items() if plan.steps[name].action == "run"]
+    found = {stage.name: _forecast(pipeline, stage, warehouse) for stage in running}
+    return {name: forecast for name, forecast in found.items() if forecast is not None}
+
+
+def _forecast(pipeline: Pipeline, stage: Stage, warehouse: Warehouse) -> Forecast | None:
+    wanted = stage.engine or pipeline.engine
+    if wanted != "auto":
+        return Forecast(wanted, "")
+    versions = {name: warehouse.latest(name) for name in stage.reads}
+    known = {name: version for name, version in versions.items() if version is not None}
+    if len(known) < len(versions):
+        return None
+    try:
+        choice = choosing.chosen(pipeline, stage, known, warehouse)
+    except StagebookError:
+        return None  # what is wrong is said by the stage itself
+    return Forecast(choice.engine, choice.why)
