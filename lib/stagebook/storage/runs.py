@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +56,7 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the run for this process.
+        """Hold the run for this process. A run that was refused before its first event leaves nothing.
 
         Raises:
             RunHeld: if another process holds it; the message names the owner.
@@ -73,7 +73,17 @@ class RunFolder:
             atomic.write_text(owner, f"process {os.getpid()} on {os.uname().nodename}")
             yield
         finally:
+            if not self.events.exists():
+                self._remove_unused(owner)
             lock.release()
+
+    def _remove_unused(self, owner: Path) -> None:
+        """Remove what holding has made. The lock goes while it is held: who waits for it finds another file."""
+        owner.unlink(missing_ok=True)
+        (self.path / "run.lock").unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: it was there before
+            self.path.rmdir()
+            self.path.parent.rmdir()
 
     @property
     def is_held(self) -> bool:
