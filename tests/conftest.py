@@ -26,8 +26,9 @@ os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
 SPARK = SparkSettings(idle_minutes=5, driver_memory_gb=2)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the server after the last test."""
+    """End the server after the last test, and after the session's fixtures."""
     if not hasattr(session.config, "workerinput"):
         server.stop(SPARK)
 
@@ -49,6 +50,7 @@ def spark() -> Iterator[SparkEngine]:
     engine = SparkEngine(SPARK)
     yield engine
     engine.release()
+    engine.session.stop()
 
 
 @pytest.fixture(params=["pandas", "polars", "spark"])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+    from stagebook.engines.spark.session import Connection
+
 COMPRESSED = 0.4
 """Bytes in a file for each byte of a row in memory, roughly: what decides how many files a write makes."""
 
@@ -43,18 +45,22 @@ class SparkEngine(DeltaLog):
 
     def __init__(self, settings: SparkSettings) -> None:
         self.settings = settings
-        self._session: SparkSession | None = None
+        self._connection: Connection | None = None
         self._cached: list[DataFrame] = []
         self._read_bytes = 0
 
     @property
     def session(self) -> "SparkSession":
-        """This process's session."""
-        if self._session is None:
+        """This process's session; a new one where its server has ended, which ends its frames too."""
+        if self._connection is not None and self._connection.is_lost:
+            self._connection.forget()
+            self._connection = None
+            self._cached.clear()
+        if self._connection is None:
             from stagebook.engines.spark.session import connect
 
-            self._session = connect(self.settings)
-        return self._session
+            self._connection = connect(self.settings)
+        return self._connection.session
 
     def read(
         self, path: Path, *, version: int, columns: Sequence[str] | None = None, where: Predicates = ()
@@ -97,7 +103,11 @@ class SparkEngine(DeltaLog):
         return frame
 
     def release(self) -> None:
-        """Let go of the frames that `cache` keeps; a server that is gone keeps none."""
+        """Let go of the frames that `cache` keeps. A server that is gone keeps none, and is not waited for."""
+        if self._connection is not None and not self._connection.answers:
+            self._connection.forget()
+            self._connection = None
+            self._cached.clear()
         for frame in self._cached:
             with contextlib.suppress(Exception):
                 frame.unpersist()

@@ -25,7 +25,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     folder = program.resolve().parent.parent
     version = _version(folder)
     if version not in SUPPORTED:
-        raise JavaMissing.of(f"{program} is Java {version or 'of an unknown version'}")
+        raise JavaMissing.of(f"{program} is {f'Java {version}' if version else 'of an unknown version'}")
     return folder
 
 

@@ -3,13 +3,14 @@
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from stagebook.engines.spark import java
+from stagebook.engines.spark import archive, java
 from stagebook.model.pipeline import SparkSettings
 
 SCALA = "2.13"
@@ -18,7 +19,10 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Launch:
-    """What a keeper needs to start its server. `environment` is on top of the keeper's own."""
+    """What a keeper needs to start its server. `environment` is on top of the keeper's own.
+
+    `archive` is where the classes of such a server are archived; None where that does not help.
+    """
 
     command: list[str]
     environment: dict[str, str]
@@ -28,6 +32,7 @@ class Launch:
     told: str
     log: str
     facts: dict[str, Any]
+    archive: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,14 +59,15 @@ def plan(settings: SparkSettings, folder: Path, *, port: int, token: str, told: 
     Raises:
         JavaMissing: see `java.home`.
     """
-    home, memory = _spark_home(), driver_memory_bytes(settings)
+    home, memory, java_home = _spark_home(), driver_memory_bytes(settings), java.home()
+    jars = _delta_jars(folder)
     command = [str(home / "bin" / "spark-submit"), "--master", master(settings), "--name", "stagebook"]
     command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
-    command += ["--driver-memory", f"{memory // 1024**2}m", *_delta(settings, folder)]
+    command += ["--driver-memory", f"{memory // 1024**2}m", *_delta(settings, folder, jars)]
     for key, value in (_configuration(settings, folder, port, memory) | dict(settings.conf)).items():
         command += ["--conf", f"{key}={value}"]
     environment = {
-        "JAVA_HOME": str(java.home()),
+        "JAVA_HOME": str(java_home),
         "SPARK_HOME": str(home),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_CONNECT_AUTHENTICATE_TOKEN": token,
@@ -69,6 +75,7 @@ def plan(settings: SparkSettings, folder: Path, *, port: int, token: str, told: 
     if _on_loopback(settings):
         environment["SPARK_LOCAL_IP"] = "127.0.0.1"
     facts = {"master": master(settings), "python": sys.executable, "driver_memory_bytes": memory}
+    classes = archive.path(folder, java_home, [*(home / "jars").glob("*.jar"), *jars])
     return Launch(
         [*command, "spark-internal"],
         environment,
@@ -78,6 +85,8 @@ def plan(settings: SparkSettings, folder: Path, *, port: int, token: str, told: 
         str(told),
         str(log),
         facts,
+        # Only what is on the class path itself can be archived: not what is fetched, or shipped to a cluster.
+        archive=str(classes) if jars and _is_local(settings) else None,
     )
 
 
@@ -106,6 +115,8 @@ def _configuration(settings: SparkSettings, folder: Path, port: int, memory: int
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
+        # What a killed kernel was computing ends soon after it, instead of five minutes later.
+        "spark.connect.execute.manager.detachedTimeout": "60s",
         # Never the next free port: a client would then talk to somebody else's server.
         "spark.port.maxRetries": "0",
         "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
@@ -122,27 +133,36 @@ def _configuration(settings: SparkSettings, folder: Path, port: int, memory: int
     return fixed
 
 
+def _is_local(settings: SparkSettings) -> bool:
+    return master(settings).startswith("local")
+
+
 def _on_loopback(settings: SparkSettings) -> bool:
     where = master(settings)
-    return where.startswith("local") or where.startswith(("spark://127.", "spark://localhost"))
+    return _is_local(settings) or where.startswith(("spark://127.", "spark://localhost"))
 
 
-def _delta(settings: SparkSettings, folder: Path) -> list[str]:
+def _delta(settings: SparkSettings, folder: Path, jars: Sequence[Path]) -> list[str]:
     """Delta's jars: from where Spark's own resolver has put them once, else through it now.
 
     On the class path they are loaded faster than through the resolver, which asks the network each time.
     """
-    ivy = folder / "ivy"
-    jars = sorted((ivy / "jars").glob("*.jar"))
+    if not jars:
+        return ["--packages", delta_package(), "--conf", f"spark.jars.ivy={folder / 'ivy'}"]
+    if _is_local(settings):
+        return ["--driver-class-path", os.pathsep.join(map(str, jars))]
+    return ["--jars", ",".join(map(str, jars))]
+
+
+def _delta_jars(folder: Path) -> list[Path]:
+    """What the resolver has fetched; nothing where Delta itself is not among it in this version."""
+    jars = sorted((folder / "ivy" / "jars").glob("*.jar"))
     group, artifact, wanted = delta_package().split(":")
     if not any(jar.name == f"{group}_{artifact}-{wanted}.jar" for jar in jars):
-        return ["--packages", delta_package(), "--conf", f"spark.jars.ivy={ivy}"]
+        return []
     own = {_artifact(jar.name) for jar in (_spark_home() / "jars").glob("*.jar")}
     # What Spark brings itself stays Spark's: the resolver also fetched older versions of it.
-    needed = [str(jar) for jar in jars if _artifact(jar.name.partition("_")[2]) not in own]
-    if master(settings).startswith("local"):
-        return ["--driver-class-path", os.pathsep.join(needed)]
-    return ["--jars", ",".join(needed)]
+    return [jar for jar in jars if _artifact(jar.name.partition("_")[2]) not in own]
 
 
 def _artifact(jar: str) -> str:

@@ -4,6 +4,7 @@ It listens on loopback only and takes only clients that know its token, which is
 user can read. It is shared by all stages and later runs, and ends by itself when idle (`keeper`).
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -30,6 +31,9 @@ STATE = "STAGEBOOK_STATE_DIR"
 """Environment variable: the folder for what outlives a run on this machine."""
 
 
+GONE_SECONDS = 20.0
+
+
 @dataclass(frozen=True)
 class Server:
     """A server that runs. `remote` is what a client connects to, with `token` as its password."""
@@ -46,6 +50,17 @@ class Server:
     @property
     def remote(self) -> str:
         return f"sc://localhost:{self.port}"
+
+    def describe(self) -> dict[str, Any]:
+        """What users may see: everything but the token."""
+        return {
+            "pid": self.pid,
+            "master": self.master,
+            "address": self.remote,
+            "driver_memory_bytes": self.driver_memory_bytes,
+            "idle_minutes": self.idle_seconds / 60,
+            "log": str(self.log),
+        }
 
 
 def folder() -> Path:
@@ -68,28 +83,32 @@ def ensure(settings: SparkSettings) -> Server:
         JavaMissing: there is no Java that Spark runs on.
         SparkUnavailable: it does not start; with the end of its log.
     """
-    if found := running(settings):
-        return found
     told = _told(settings)
-    told.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if found := _read(told):
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(told)  # it does not go idle between now and the first connection
+        return found
+    told.parent.mkdir(parents=True, exist_ok=True)
+    told.parent.chmod(0o700)
     with FileLock(told.with_suffix(".lock")):
-        return running(settings) or _start(settings, told)
+        return _read(told) or _start(settings, told)
 
 
 def stop(settings: SparkSettings | None = None) -> list[Server]:
     """End the server for these settings, or all servers of this user, and wait for it; returns those that ran."""
     found = [server for server in [running(settings)] if server] if settings else list(everyone())
     for server in found:
-        psutil.Process(server.keeper).terminate()
-    psutil.wait_procs([psutil.Process(server.pid) for server in found if psutil.pid_exists(server.pid)], timeout=20)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(server.keeper).terminate()
+    deadline = time.monotonic() + GONE_SECONDS
+    while any(_lives(server.pid) or _lives(server.keeper) for server in found) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return found
 
 
 def everyone() -> Iterator[Server]:
     """All servers of this user that run."""
-    for told in sorted(folder().glob("*.server")):
-        if server := _read(told):
-            yield server
+    yield from filter(None, map(_read, sorted(folder().glob("*.server"))))
 
 
 def ended(settings: SparkSettings, pid: int) -> str | None:
@@ -111,10 +130,7 @@ def _read(told: Path) -> Server | None:
     value: dict[str, Any] | None = atomic.read_json(told)
     if value is None:
         return None
-    try:
-        if abs(psutil.Process(value["pid"]).create_time() - value["created"]) > 1:
-            return None
-    except psutil.NoSuchProcess:
+    if not _lives(value["pid"], value["created"]) or not _lives(value["keeper"]):
         return None
     return Server(
         pid=value["pid"],
@@ -126,6 +142,16 @@ def _read(told: Path) -> Server | None:
         idle_seconds=value["idle_seconds"],
         driver_memory_bytes=value["driver_memory_bytes"],
     )
+
+
+def _lives(pid: int, created: float | None = None) -> bool:
+    """Whether the process runs. One whose number was given to another process later does not."""
+    try:
+        process = psutil.Process(pid)
+        same = created is None or abs(process.create_time() - created) <= 1
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _start(settings: SparkSettings, told: Path) -> Server:
