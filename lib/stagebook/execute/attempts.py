@@ -124,7 +124,9 @@ def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
     """How the notebook ended; a Spark that does not start, or ends meanwhile, is told as what it is."""
     stage, folder = start.stage, crew.book.folder
     try:
-        place = spark.place(start.pipeline.spark) if start.engine == "spark" else None
+        place = spark.place(start.pipeline.spark, crew.stop) if start.engine == "spark" else None
+    except spark.Stopped:
+        return Outcome.failed(AttemptStatus.INTERRUPTED, "Interrupted", "the run was stopped")
     except StagebookError as error:
         return Outcome.failed(AttemptStatus.FAILED, type(error).__name__, str(error))
     job = Job(

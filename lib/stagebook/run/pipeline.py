@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.engines.local import LocalEngine
+from stagebook.execute import spark
 from stagebook.execute.crew import Crew, Limits
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
@@ -70,6 +71,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with _stopped_by_signals(crew.stop) as caught:
+                spark.prepare(pipeline, steps.running)
                 _begin(request, pipeline, steps, book)
                 _await_tracking(clerk, surface)
                 reasons = {name: step.why for name, step in steps.steps.items()}
@@ -100,7 +102,9 @@ def _plan(request: RunRequest, pipeline: Pipeline, folder: RunFolder, warehouse:
         raise plan.AlreadyThere.of(folder.run_id)
     others = [run for run in runs.existing(pipeline.places.runs) if run.path != folder.path]
     earlier = [record for run in others if (record := run.load()) and record.pipeline == pipeline.name]
-    return plan.make(pipeline, request, warehouse, current=current, earlier=earlier)
+    steps = plan.make(pipeline, request, warehouse, current=current, earlier=earlier)
+    spark.check(pipeline, steps.running)
+    return steps
 
 
 @contextmanager

@@ -53,6 +53,11 @@ class Plan:
             told[name] |= {"engine": forecast.engine, "engine_why": forecast.why}
         return told
 
+    @property
+    def running(self) -> list[str]:
+        """The stages that are to run, in order."""
+        return [name for name, step in self.steps.items() if step.action == "run"]
+
     def to_text(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> str:
         """One line a stage: what happens to it, and why; one more where its engine is chosen."""
         width = max(map(len, self.steps))

@@ -29,7 +29,9 @@ ARCHIVE_SECONDS = 120.0
 """How long an idle server may take to write its class archive at its end."""
 ARCHIVE_IN_VAIN_SECONDS = 3.0
 """How long one that was stopped may: somebody waits for it, and Spark itself has ended before."""
-_POLL_SECONDS = 3.0
+_POLL_SECONDS = 0.5
+_LOOK_SECONDS = 3.0
+"""How often the server's connections are looked at, which costs more than to ask whether it lives."""
 _PR_SET_PDEATHSIG = 1
 _STOPPED = "it was stopped"
 _IDLE = "it was idle"
@@ -47,7 +49,7 @@ class Use:
         now = time.time()
         if connected:
             self.last = now
-            self.seconds += _POLL_SECONDS
+            self.seconds += _LOOK_SECONDS
         with contextlib.suppress(FileNotFoundError):
             if _tells_of(told, pid):
                 self.last = max(self.last, min(now, told.stat().st_mtime))
@@ -100,14 +102,16 @@ def _keep(server: "subprocess.Popen[bytes]", launch: Launch, asked: list[int], u
     known = {"pid": server.pid, "created": psutil.Process(server.pid).create_time(), "keeper": os.getpid()}
     address = {"port": launch.port, "token": launch.token, "log": launch.log}
     atomic.write_json(told, known | address | {"idle_seconds": launch.idle_seconds, **launch.facts}, 0o600)
+    looked = 0.0
     while server.poll() is None:
-        use.look(bool(_connections(server.pid, launch.port, psutil.CONN_ESTABLISHED)), told, server.pid)
         if asked:
             return _STOPPED
+        if time.monotonic() - looked >= _LOOK_SECONDS:
+            looked = time.monotonic()
+            use.look(bool(_connections(server.pid, launch.port, psutil.CONN_ESTABLISHED)), told, server.pid)
         if time.time() - use.last > launch.idle_seconds:
             return _IDLE
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return _how(server.returncode)
 
 
