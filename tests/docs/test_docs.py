@@ -38,12 +38,13 @@ def test_every_flag_of_run_stands_in_the_readme():
 
 def test_every_command_stands_in_the_readme():
     commands = set(re.findall(r"^│ ([a-z]+) ", printed_help(), re.MULTILINE))
-    assert commands >= {"run", "runs", "models", "track"}
+    assert commands >= {"run", "runs", "models", "track", "spark"}
     assert {command for command in commands if f"`stagebook {command}" not in README} == set()
 
 
 def test_every_flag_has_a_description():
-    for command in (("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback")):
+    spark = [("spark", "start"), ("spark", "stop"), ("spark", "status")]
+    for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *spark]:
         rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +-", line)]
         assert rows
         for line in rows:

@@ -20,6 +20,7 @@ app.command("stagebook.cli.runs:runs", name="runs")
 app.command("stagebook.cli.runs:track", name="track")
 app.command("stagebook.cli.models:app", name="models")
 app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
+app.command("stagebook.cli.spark:app", name="spark")
 
 
 def main(words: list[str] | None = None) -> None:
