@@ -204,6 +204,13 @@ def test_frames_of_any_kind_become_frames_of_the_engine(engine):
         assert engine.count(engine.frame(data)) == 2
 
 
+def test_a_frame_without_rows_has_the_columns_and_types_of_one_with_rows(engine):
+    empty = frame(engine, [])
+    assert engine.count(empty) == 0
+    assert nw.from_native(empty).collect_schema() == nw.from_native(frame(engine)).collect_schema()
+    assert engine.to_arrow(empty).schema == engine.to_arrow(frame(engine)).schema
+
+
 def test_a_cached_frame_is_the_same_frame(engine):
     cached = engine.cache(frame(engine))
     assert sorted(engine.to_arrow(cached)["flight"].to_pylist()) == list(range(40))

@@ -95,7 +95,13 @@ class SparkEngine(DeltaLog):
 
     def frame(self, data: Any) -> "DataFrame":
         """A Spark frame as it is; other data through Arrow."""
-        return data if hasattr(data, "sparkSession") else self.session.createDataFrame(from_local(data))
+        if hasattr(data, "sparkSession"):
+            return data
+        table = from_local(data)
+        if table.num_rows:
+            return self.session.createDataFrame(table)
+        # Spark takes no types from a table without rows: a row of nulls has them, and is left out again.
+        return self.session.createDataFrame(types.row_of_nulls(table.schema)).limit(0)
 
     def cache(self, frame: "DataFrame") -> "DataFrame":
         """The rows kept in the executors' memory, on their disks where that is too small."""

@@ -53,6 +53,13 @@ def to_arrow(schema: "StructType") -> "pa.Schema":
     return to_arrow_schema(schema, timezone="UTC")
 
 
+def row_of_nulls(schema: "pa.Schema") -> "pa.Table":
+    """One row without any value."""
+    import pyarrow as pa
+
+    return pa.table({field.name: pa.nulls(1, field.type) for field in schema})
+
+
 def conform(frame: "DataFrame", schema: TableSchema) -> "DataFrame":
     """The declared columns in declared order and type; NaN becomes null, comments travel with the columns.
 
