@@ -41,7 +41,8 @@ def late_by_tenth(features: IntoFrame, column: str, *, late_after_min: int) -> p
     counted = (
         of_any_engine(features)
         .filter(~value.is_null(), ~delay.is_null())
-        .select(value=value.round(0), exact=value, late=(delay >= late_after_min).cast(nw.Int64()))
+        # Halves go up: `round` takes them to the even number on pandas, and away from zero on Spark and polars.
+        .select(value=(value + 0.5).floor(), exact=value, late=(delay >= late_after_min).cast(nw.Int64()))
         .group_by("value")
         .agg(nw.len().alias("rows"), nw.col("exact", "late").sum())
     )

@@ -69,3 +69,11 @@ def test_tenths_have_rising_means_and_leave_out_what_is_missing(built):
     assert table["mean"].is_monotonic_increasing
     assert table["rows"].sum() == few[["origin_3h_delay_min", "arr_delay_min"]].dropna().shape[0]
     assert table["late_rate"].iloc[-1] > 2 * table["late_rate"].iloc[0]
+
+
+def test_halves_go_up_to_the_next_whole_number_on_either_side_of_zero():
+    """0.5 and 1.4 are one value, 1.5 is another: rounded to even numbers 0.5 would fall to 0."""
+    values = pd.DataFrame({"mean": [-0.5, 0.4, 0.5, 1.4, 1.5], "arr_delay_min": [20, 0, 20, 20, 0]})
+    table = figures.late_by_tenth(values.convert_dtypes(dtype_backend="pyarrow"), "mean", late_after_min=15)
+    assert table["rows"].tolist() == [2, 2, 1]
+    assert table["late_rate"].tolist() == [0.5, 1.0, 0.0]
