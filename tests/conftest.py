@@ -50,7 +50,7 @@ def spark() -> Iterator[SparkEngine]:
     engine = SparkEngine(SPARK)
     yield engine
     engine.release()
-    engine.session.stop()
+    engine.session.stop()  # else it says goodbye at the end of the process, to a server that is gone by then
 
 
 @pytest.fixture(params=["pandas", "polars", "spark"])
