@@ -22,14 +22,21 @@ def create_empty(path: Path, schema: TableSchema) -> None:
     For Spark, whose writer would forget comments and which columns hold no nulls. A table that another
     writer has made meanwhile stays as it is.
     """
-    from deltalake import DeltaTable
+    from deltalake import CommitProperties, DeltaTable
+    from deltalake.exceptions import DeltaError
 
-    DeltaTable.create(
-        str(path),
-        schema=arrow_schema(schema),
-        mode="ignore",
-        partition_by=list(schema.layout.partition_by) or None,
-        name=schema.name,
-        description=schema.description,
-        configuration=configuration(schema),
-    )
+    try:
+        DeltaTable.create(
+            str(path),
+            schema=arrow_schema(schema),
+            mode="ignore",
+            partition_by=list(schema.layout.partition_by) or None,
+            name=schema.name,
+            description=schema.description,
+            configuration=configuration(schema),
+            # Version 0 or nothing: tried again, it would make the table a second time, under another id.
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+    except DeltaError:
+        if not DeltaTable.is_deltatable(str(path)):
+            raise

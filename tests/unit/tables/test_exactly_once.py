@@ -4,13 +4,16 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zlib import crc32
 
 import pandas as pd
 import pytest
 
+from stagebook.engines.creation import create_empty
 from stagebook.engines.local import LocalEngine
 from stagebook.errors import WriteConflict
 from stagebook.model.tables import Column, Kind, TableSchema
@@ -98,6 +101,64 @@ def test_a_mended_part_replaces_the_part(warehouse):
 def test_two_stages_of_a_run_write_for_themselves(warehouse):
     for stage, version in [("a", 0), ("b", 1), ("a", 0)]:
         assert warehouse.write(frame("r"), SCHEMA, writer=Writer("r", stage, 1)).version == version
+
+
+def test_a_table_without_rows_is_made_once_however_many_make_it_at_once(tmp_path):
+    together = threading.Barrier(8, timeout=30)
+
+    def make(number):
+        together.wait()
+        create_empty(tmp_path / str(number), SCHEMA)
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(60):
+            list(pool.map(make, [number] * 8))
+    logs = Counter(len(list((path / "_delta_log").glob("*.json"))) for path in tmp_path.iterdir())
+    assert logs == {1: 60}
+
+
+# The same on Spark, and with writers of both kinds: a commit in between is seen by either.
+
+
+@pytest.fixture
+def on_spark(spark, warehouse):
+    """A warehouse of the same tables on Spark, its server up for the writers."""
+    return Warehouse(warehouse.root, spark)
+
+
+def test_two_spark_writers_of_one_transaction_commit_once(race, on_spark, warehouse):
+    for run in ("first", "second"):  # the first race creates the table
+        ended = race([(run, [None], "", "spark")] * 2)
+        assert len({commit[0] for [commit] in ended}) == 1
+        assert sorted(commit[1] for [commit] in ended) == [False, True]
+    assert (on_spark.latest("t"), rows(warehouse)) == (2, {1: 5})  # version 0 is the table without rows
+
+
+def test_a_spark_writer_killed_right_after_its_commit_is_not_repeated(race, on_spark, warehouse):
+    assert race([("r", [None], "killed", "spark")]) == [-signal.SIGKILL]
+    found = on_spark.committed("t", run_id="r", stage="s")
+    assert (found.version, found.attempt, found.rows) == (1, 1, 5)
+    retried = on_spark.write(frame("r"), SCHEMA, writer=Writer("r", "s", 2))
+    assert (retried.version, retried.attempt, retried.repeated) == (1, 1, True)
+    assert (on_spark.latest("t"), rows(warehouse)) == (1, {1: 5})
+
+
+def test_writers_on_spark_and_pandas_all_commit_and_nothing_is_lost(race, on_spark, warehouse):
+    warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1))
+    engines = ["spark", "pandas", "spark", "pandas"]
+    ended = race([(f"run-{n}", [n * 10 + i for i in range(3)], "", engine) for n, engine in enumerate(engines, 1)])
+    assert sorted(version for commits in ended for version, _ in commits) == list(range(1, 13))
+    assert rows(warehouse) == {1: 5} | {n * 10 + i: 5 for n in range(1, 5) for i in range(3)}
+    for n, commits in enumerate(ended, start=1):
+        assert on_spark.commit("t", commits[-1][0]).run_id == f"run-{n}"
+
+
+def test_writers_of_the_same_part_replace_each_other_whole(race, on_spark, warehouse):
+    ended = race([("a", [7, 7], "", "spark"), ("b", [7, 7], "")])
+    versions = sorted(version for commits in ended for version, repeated in commits if not repeated)
+    assert versions == sorted(set(versions))
+    assert rows(warehouse) == {7: 5}
+    assert len(set(warehouse.read("t", version=None)["writer"])) == 1
 
 
 class Overtaken(LocalEngine):

@@ -1,14 +1,15 @@
 """Writers in processes of their own: forked once everything is imported, they start at the same moment.
 
-Each writes one or several months, and may be killed right after its last commit. Prints, per writer, its
-commits as `[version, repeated]`, or the signal that ended it.
+Each writes one or several months by its engine, and may be killed right after its last commit. Prints, per
+writer, its commits as `[version, repeated]`, or the signal that ended it.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
-import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from zlib import crc32
 
@@ -16,7 +17,8 @@ import deltalake  # noqa: F401 - imported, never used before the fork
 import pandas as pd
 import pandera.pandas  # noqa: F401
 
-from stagebook.engines.local import LocalEngine
+from stagebook.engines.open import open_engine
+from stagebook.model.pipeline import SparkSettings
 from stagebook.model.tables import Column, Kind, TableSchema
 from stagebook.tables.warehouse import Warehouse, Writer
 
@@ -25,26 +27,31 @@ SCHEMA = TableSchema(
 )
 
 
-def write(root: Path, start: float, run_id: str, attempt: int, months: list, then: str) -> list:
-    warehouse = Warehouse(root / "tables", LocalEngine())
-    time.sleep(max(0.0, start - time.monotonic()))
+def write(root: Path, ready: Barrier, run_id: str, attempt: int, months: list, then: str, engine: str) -> list:
+    warehouse = Warehouse(root / "tables", open_engine(engine, SparkSettings()))
+    warehouse.engine.frame(frame(run_id, 1))  # opens Spark's session
+    ready.wait()
     commits = []
     for month in months:
-        frame = pd.DataFrame({"month": [month or 1] * 5, "writer": [crc32(run_id.encode())] * 5})
         replace = None if month is None else [("month", "=", month)]
-        commit = warehouse.write(frame, SCHEMA, writer=Writer(run_id, "s", attempt), replace=replace)
+        commit = warehouse.write(frame(run_id, month), SCHEMA, writer=Writer(run_id, "s", attempt), replace=replace)
         commits.append([commit.version, commit.repeated])
     if then == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     return commits
 
 
+def frame(run_id: str, month: int | None) -> pd.DataFrame:
+    return pd.DataFrame({"month": [month or 1] * 5, "writer": [crc32(run_id.encode())] * 5})
+
+
 def main(root: Path, writers: list) -> list:
-    start, children = time.monotonic() + 0.3, []
-    for number, (run_id, months, then) in enumerate(writers, start=1):
+    """Writers are `[run id, months, then]` on pandas, or `[run id, months, then, engine]`."""
+    ready, children = multiprocessing.Barrier(len(writers), timeout=60), []
+    for number, (run_id, months, then, *engine) in enumerate(writers, start=1):
         child = os.fork()
         if child == 0:
-            commits = write(root, start, run_id, number, months, then)
+            commits = write(root, ready, run_id, number, months, then, *(engine or ["pandas"]))
             (root / f"commits-{number}").write_text(json.dumps(commits))
             os._exit(0)
         children.append(child)
