@@ -1,14 +1,14 @@
 """What a table's schema states about rows, as narwhals expressions: one definition for frames of any engine."""
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING
 
 from stagebook.model.tables import Column, TableSchema
 
 if TYPE_CHECKING:
     import narwhals as nw
+    import numpy as np
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,18 @@ def key_rule(schema: TableSchema) -> str | None:
 
 
 def any_broken(stated: list[Rule]) -> "nw.Expr":
-    """Whether a row breaks one of the rules."""
-    return reduce(or_, [rule.broken for rule in stated])
+    """Whether a row breaks one of the rules. Halves are joined to halves: Spark Connect takes no deep expression."""
+    if len(stated) == 1:
+        return stated[0].broken
+    middle = len(stated) // 2
+    return any_broken(stated[:middle]) | any_broken(stated[middle:])
+
+
+def breaking(rule: Rule, frame: "pd.DataFrame") -> "np.ndarray":
+    """A boolean array of the rows that break the rule."""
+    import narwhals as nw
+
+    return nw.from_native(frame, eager_only=True).select(broken=rule.broken)["broken"].to_numpy().astype(bool)
 
 
 def _rules(column: Column) -> list[Rule]:
