@@ -159,14 +159,13 @@ class SparkEngine(DeltaLog):
         return plain(self.frame(frame).toArrow())
 
     def conform(self, frame: Any, schema: TableSchema) -> "DataFrame":
-        """The declared columns, cast; computed once, since the check and the write both need it.
+        """The declared columns, cast; the frame is computed once, since the check and the write both need it.
 
         Raises:
             SchemaViolation: see `types.conform`.
         """
         native = self.frame(frame)
-        fitting = types.conform(native, schema)
-        return fitting if native.storageLevel.useMemory else self.cache(fitting)
+        return types.conform(native if native.storageLevel.useMemory else self.cache(native), schema)
 
     def digest(self, data: "DataFrame") -> str:
         """Rows and the sum of their hashes: the same for the same rows in any order."""

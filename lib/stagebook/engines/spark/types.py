@@ -24,12 +24,15 @@ _SQL = {
     Kind.TIMESTAMP: "timestamp",
 }
 _WHOLE = {"tinyint", "smallint", "int", "bigint"}
+_FLOATING = {"float", "double"}
+_NUMBER = _WHOLE | _FLOATING
+_BITS = {"tinyint": 8, Kind.INT16: 16, "smallint": 16, Kind.INT32: 32, "int": 32, Kind.INT64: 64, "bigint": 64}
 _MAY_BECOME = {
     Kind.STRING: {"string", "void"},
-    Kind.INT16: _WHOLE | {"void"},
-    Kind.INT32: _WHOLE | {"void"},
-    Kind.INT64: _WHOLE | {"void"},
-    Kind.FLOAT64: _WHOLE | {"float", "double", "void"},
+    Kind.INT16: _NUMBER | {"void"},
+    Kind.INT32: _NUMBER | {"void"},
+    Kind.INT64: _NUMBER | {"void"},
+    Kind.FLOAT64: _NUMBER | {"void"},
     Kind.BOOL: {"boolean", "void"},
     Kind.DATE: {"date", "void"},
     Kind.TIMESTAMP: {"timestamp", "void"},
@@ -63,10 +66,11 @@ def row_of_nulls(schema: "pa.Schema") -> "pa.Table":
 def conform(frame: "DataFrame", schema: TableSchema) -> "DataFrame":
     """The declared columns in declared order and type; NaN becomes null, comments travel with the columns.
 
-    Whole numbers that do not fit are an error when the frame is computed (Spark's ANSI casts).
+    Where a number could lose something its values are looked at, in one aggregate over all such columns.
 
     Raises:
-        SchemaViolation: a column is missing, too many, or of a kind that cannot become the declared one.
+        SchemaViolation: a column is missing, too many, of a kind that cannot become the declared one, or
+            with a value that the declared one cannot hold.
     """
     if sorted(frame.columns) != sorted(schema.column_names):
         raise wrong_columns(schema, frame.columns)
@@ -78,7 +82,47 @@ def conform(frame: "DataFrame", schema: TableSchema) -> "DataFrame":
         if have not in _MAY_BECOME[column.kind]:
             raise lossy(schema, column, have, "Spark casts these only with a loss, or with a guess")
         columns.append(_cast(column.name, have, column.kind, comments[column.name]))
+    _refuse_loss(frame, found, schema)
     return frame.select(*columns)
+
+
+def _refuse_loss(frame: "DataFrame", found: dict[str, str], schema: TableSchema) -> None:
+    """Raises SchemaViolation for the first column with a value that its declared kind cannot hold."""
+    from pyspark.sql import functions as F
+
+    lost = {column: _lost(column.name, found[column.name], column.kind) for column in schema.columns}
+    asked = [F.min(what).alias(column.name) for column, what in lost.items() if what is not None]
+    if not asked:
+        return
+    example = frame.agg(*asked).toArrow().to_pylist()[0]
+    for column in lost:
+        if (value := example.get(column.name)) is not None:
+            why = f"the value {value:,} does not fit without loss"
+            raise lossy(schema, column, found[column.name], why)
+
+
+def _lost(name: str, have: str, kind: Kind) -> Any:
+    """The values that would not survive the cast, null for all others; None where every value does."""
+    from pyspark.sql import functions as F
+
+    value = _quoted(name)
+    if have == "bigint" and kind is Kind.FLOAT64:
+        return F.when(~value.between(-(2**53), 2**53), value)
+    bits = _BITS.get(kind)
+    if bits is None or (have in _WHOLE and _BITS[have] <= bits) or have == "void":
+        return None
+    fits = value.between(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    if have in _FLOATING:
+        # 64-bit bounds are no floating numbers: beyond 2^53 whole ones are not told apart.
+        fits = value.between(-(2.0 ** min(bits - 1, 53)), 2.0 ** min(bits - 1, 53) - 1) & (F.floor(value) == value)
+        return F.when(~fits & ~F.isnan(value), value)
+    return F.when(~fits, value)
+
+
+def _quoted(name: str) -> Any:
+    from pyspark.sql import functions as F
+
+    return F.col("`" + name.replace("`", "``") + "`")
 
 
 def changed_columns(table: "DeltaTable", schema: TableSchema) -> list[str]:
@@ -111,7 +155,7 @@ def parse_bytes(text: str, default: int) -> int:
 def _cast(name: str, have: str, kind: Kind, comment: dict[Any, Any]) -> Any:
     from pyspark.sql import functions as F
 
-    quoted = F.col("`" + name.replace("`", "``") + "`")
+    quoted = _quoted(name)
     if have in ("float", "double"):
         quoted = F.when(~F.isnan(quoted), quoted)
     cast = quoted if have == _SQL[kind] else quoted.cast(_SQL[kind])
