@@ -1,0 +1,281 @@
+"""The table contract and the warehouse on every engine: one body of tests, the same words."""
+
+from datetime import UTC, date, datetime
+
+import narwhals as nw
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from stagebook.engines.base import Engine
+from stagebook.errors import SchemaViolation, TooLarge
+from stagebook.model.tables import Column, Kind, TableSchema
+from stagebook.tables.contract import check
+from stagebook.tables.warehouse import Warehouse, Writer, row_bytes
+
+COLUMNS = (
+    Column("id", Kind.INT32, "key"),
+    Column("origin", Kind.STRING, "airport", allowed=("EWR", "JFK", "LGA")),
+    Column("delay", Kind.INT16, "late", unit="min", nullable=True, minimum=-120, maximum=1500),
+    Column("rate", Kind.FLOAT64, "share", nullable=True, minimum=0, maximum=1),
+    Column("hour", Kind.TIMESTAMP, "scheduled hour", unit="UTC", nullable=True),
+    Column("day", Kind.DATE, "day", nullable=True),
+    Column("late", Kind.BOOL, "label", nullable=True),
+)
+STRICT = TableSchema("flights", "flights", COLUMNS, key=("id",))
+TOLERANT = TableSchema("flights", "flights", COLUMNS, key=("id",), max_bad_share=0.5)
+TYPES = pa.schema([
+    ("id", pa.int32()), ("origin", pa.string()), ("delay", pa.int16()), ("rate", pa.float64()),
+    ("hour", pa.timestamp("us", "UTC")), ("day", pa.date32()), ("late", pa.bool_()),
+])  # fmt: skip
+GOOD = {
+    "id": list(range(10)),
+    "origin": ["EWR", "JFK", "LGA"] * 3 + ["EWR"],
+    "delay": [None, *range(9)],
+    "rate": [None, *[0.5] * 9],
+    "hour": [datetime(2013, 1, 1, 5, tzinfo=UTC)] * 10,
+    "day": [date(2013, 1, 1)] * 10,
+    "late": [None, *[True] * 9],
+}
+
+
+def frame(engine: Engine, rows: int = 10, **changes: list) -> object:
+    """Ten good rows, some columns of which are replaced."""
+    columns = {name: pa.array(changes.get(name, GOOD[name]), TYPES.field(name).type) for name in TYPES.names}
+    return engine.frame(pa.table(columns).slice(0, rows))
+
+
+def arrow(engine: Engine, data: object) -> pa.Table:
+    return engine.to_arrow(data).sort_by("id")
+
+
+BAD = [
+    ({"id": [0, 1, 2, 3, 4, 5, 6, 7, 8, 0]}, {"key (id) is unique": 1}, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+    ({"id": [0, 1, 2, 3, 4, 5, 0, 0, 5, 0]}, {"key (id) is unique": 4}, [0, 1, 2, 3, 4, 5]),
+    ({"id": [None, *range(1, 10)]}, {"id is not null": 1}, list(range(1, 10))),
+    ({"id": [None, None, *range(2, 10)]}, {"id is not null": 2}, list(range(2, 10))),
+    ({"origin": ["XXX", *["EWR"] * 9]}, {"origin in EWR, JFK, LGA": 1}, list(range(1, 10))),
+    ({"origin": [None, *["EWR"] * 9]}, {"origin is not null": 1}, list(range(1, 10))),
+    ({"delay": [-121, None, *[0] * 8]}, {"delay >= -120": 1}, list(range(1, 10))),
+    ({"delay": [*[0] * 9, 1501]}, {"delay <= 1500": 1}, list(range(9))),
+    ({"rate": [1.5, float("nan"), None, *[0.5] * 7]}, {"rate <= 1": 1}, list(range(1, 10))),
+    ({"rate": [float("-inf"), float("inf"), *[0.5] * 8]}, {"rate >= 0": 1, "rate <= 1": 1}, list(range(2, 10))),
+    (
+        {"origin": ["XXX", *["EWR"] * 9], "delay": [2000, *[0] * 9]},
+        {"origin in EWR, JFK, LGA": 1, "delay <= 1500": 1},
+        list(range(1, 10)),
+    ),
+    (
+        {"id": [0, 0, 2, 3, 4, 5, 6, 7, 7, 8], "origin": ["XXX", *["EWR"] * 9]},
+        {"origin in EWR, JFK, LGA": 1, "key (id) is unique": 1},
+        [0, 2, 3, 4, 5, 6, 7, 8],
+    ),
+]
+CASES = [pytest.param(*case, id=f"{' and '.join(case[1])} {case[1]}") for case in BAD]
+
+
+@pytest.mark.parametrize(("changes", "dropped", "kept"), CASES)
+def test_bad_rows_are_counted_by_their_rules_and_dropped(engine, changes, dropped, kept):
+    checked = check(engine, frame(engine, **changes), TOLERANT)
+    assert dict(checked.dropped) == dropped
+    assert (checked.rows, checked.dropped_rows) == (len(kept), 10 - len(kept))
+    assert arrow(engine, checked.data)["id"].to_pylist() == kept
+    assert str(checked).startswith(f"{len(kept)} rows fit table 'flights', {10 - len(kept)} dropped: ")
+
+
+def refusal(engine: Engine, schema: TableSchema = STRICT, **changes: list) -> list[str]:
+    with pytest.raises(SchemaViolation, match="of 10 rows break its schema") as caught:
+        check(engine, frame(engine, **changes), schema)
+    return str(caught.value).splitlines()
+
+
+WORDS = [
+    (
+        {"origin": ["XXX"] * 2 + ["EWR"] * 8, "delay": [2000, 2000, None, *[0] * 6, -200]},
+        [
+            "table 'flights': 3 of 10 rows break its schema; tolerated are 0.00%.",
+            "  origin in EWR, JFK, LGA: 2 rows",
+            "  delay >= -120: 1 rows",
+            "  delay <= 1500: 2 rows",
+            "  for example:",
+            "    id=0, origin='XXX', delay=2000",
+            "    id=9, delay=-200",
+            "    id=1, origin='XXX', delay=2000",
+        ],
+    ),
+    (
+        {"id": [0, 0, 0, 1, 1, 5, 6, 7, 8, 9], "rate": [*[0.5] * 9, 1.25]},
+        [
+            "table 'flights': 4 of 10 rows break its schema; tolerated are 0.00%.",
+            "  rate <= 1: 1 rows",
+            "  key (id) is unique: 3 rows",
+            "  for example:",
+            "    id=9, rate=1.25",
+            "    id=0",
+            "    id=0",
+            "    id=1",
+        ],
+    ),
+    (
+        {"id": [None, *range(1, 10)]},
+        [
+            "table 'flights': 1 of 10 rows break its schema; tolerated are 0.00%.",
+            "  id is not null: 1 rows",
+            "  for example:",
+            "    id=null",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), WORDS, ids=["rules", "keys", "null"])
+def test_too_many_bad_rows_are_refused_in_the_same_words(engine, changes, words):
+    todo = "  Correct the data where it is made, or change the rule or max_bad_share in the table's schema."
+    assert refusal(engine, **changes) == [*words, todo]
+
+
+def test_at_most_five_rows_are_told(engine):
+    lines = refusal(engine, TOLERANT, origin=["XXX"] * 7 + ["EWR"] * 3, delay=[2000] * 6 + [0] * 4)
+    assert lines[1:4] == ["  origin in EWR, JFK, LGA: 7 rows", "  delay <= 1500: 6 rows", "  for example:"]
+    assert [line.split(",")[1] for line in lines[4:-1]] == [" origin='XXX'"] * 5
+
+
+def test_a_table_may_have_very_many_rules(engine):
+    """Spark Connect's messages are not as deep as a chain of 200 conditions."""
+    names = [f"c{number}" for number in range(100)]
+    wide = TableSchema(
+        "wide", "", tuple(Column(n, Kind.INT64, "", minimum=0, maximum=9) for n in names), ("c0",), max_bad_share=0.5
+    )
+    rows = pa.table({name: [1, 2, 3, -1 if name == "c99" else 4] for name in names})
+    checked = check(engine, engine.frame(rows), wide)
+    assert (checked.rows, dict(checked.dropped)) == (3, {"c99 >= 0": 1})
+    assert checked.examples == ({"c0": 4, "c99": -1},)
+
+
+def test_exactly_the_tolerated_share_is_tolerated(engine):
+    assert check(engine, frame(engine, delay=[2000] * 5 + [0] * 5), TOLERANT).dropped_rows == 5
+    assert refusal(engine, TOLERANT, delay=[2000] * 6 + [0] * 4)
+
+
+def test_good_rows_no_rows_and_what_is_not_a_number_fit(engine):
+    fitting = check(engine, frame(engine), STRICT)
+    assert arrow(engine, fitting.data).to_pydict() == GOOD
+    assert str(fitting) == "10 rows fit table 'flights'"
+    nothing = check(engine, frame(engine, 0), STRICT)
+    assert (nothing.rows, nothing.dropped_rows, engine.count(nothing.data)) == (0, 0, 0)
+    nan = check(engine, frame(engine, rate=[float("nan")] * 10), STRICT)
+    assert arrow(engine, nan.data)["rate"].null_count == 10
+
+
+LOSSY = [
+    ("id", pa.array([1, 2**40]), "declared as int32, but the frame has"),
+    ("delay", pa.array([1, -(2**15) - 1], pa.int32()), "declared as int16, but the frame has"),
+    ("id", pa.array([1, 1.5]), "declared as int32, but the frame has double: "),
+    ("delay", pa.array([1.0, 40_000.0]), "declared as int16, but the frame has double: "),
+    ("rate", pa.array([1, 2**53 + 1]), "declared as float64, but the frame has"),
+    ("rate", pa.array(["0.5", "1"]), "declared as float64, but the frame has string: "),
+    ("origin", pa.array([1, 2]), "declared as string, but the frame has"),
+    ("late", pa.array([0, 1]), "declared as bool, but the frame has"),
+]
+
+
+@pytest.mark.parametrize(("column", "values", "words"), LOSSY)
+def test_a_cast_that_would_lose_something_is_refused(engine, column, values, words):
+    columns = {name: pa.array(GOOD[name][1:3], TYPES.field(name).type) for name in TYPES.names}
+    with pytest.raises(SchemaViolation, match=f"table 'flights': column '{column}' is {words}"):
+        check(engine, engine.frame(pa.table(columns | {column: values})), STRICT)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "result"),
+    [
+        ("delay", pa.array([1.0, None]), [1, None]),
+        ("delay", pa.array([1.0, float("nan")]), [1, None]),
+        ("id", pa.array([-(2**31), 2**31 - 1]), [-(2**31), 2**31 - 1]),
+        ("delay", pa.nulls(2), [None, None]),
+        ("rate", pa.array([1, 0]), [1.0, 0.0]),
+    ],
+)
+def test_a_cast_that_loses_nothing_is_done(engine, column, values, result):
+    columns = {name: pa.array(GOOD[name][1:3], TYPES.field(name).type) for name in TYPES.names}
+    checked = check(engine, engine.frame(pa.table(columns | {column: values})), STRICT)
+    assert arrow(engine, checked.data)[column].to_pylist() == result
+
+
+@pytest.fixture
+def warehouse(engine, tmp_path) -> Warehouse:
+    return Warehouse(tmp_path / "tables", engine)
+
+
+def by(run: str, attempt: int = 1) -> Writer:
+    return Writer(run, "s", attempt)
+
+
+def test_a_write_drops_what_the_schema_tolerates_and_says_so_in_the_commit(warehouse):
+    bad = frame(warehouse.engine, id=[0, 1, 2, 3, 4, 5, 6, 7, 8, 0], rate=[None, 7.0, *[0.5] * 8])
+    commit = warehouse.write(bad, TOLERANT, writer=by("r"))
+    assert (commit.rows, commit.dropped) == (8, {"rate <= 1": 1, "key (id) is unique": 1})
+    assert warehouse.commit("flights", commit.version) == commit
+    kept = warehouse.to_pandas(warehouse.read("flights", version=None, columns=["id"]))
+    assert sorted(kept["id"]) == [0, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_refused_frame_leaves_nothing_behind(warehouse):
+    with pytest.raises(SchemaViolation, match="1 of 10 rows break its schema"):
+        warehouse.write(frame(warehouse.engine, rate=[2.0, *[0.5] * 9]), STRICT, writer=by("r"))
+    assert warehouse.names() == []
+
+
+def test_what_was_checked_is_written_as_checked(warehouse):
+    checked = warehouse.check(frame(warehouse.engine), STRICT)
+    assert warehouse.check(checked, STRICT) is checked
+    assert warehouse.write(checked, STRICT, writer=by("r")).rows == 10
+
+
+def test_the_same_writer_commits_the_same_content_once_in_any_order_of_the_rows_on_spark(warehouse):
+    first = warehouse.write(frame(warehouse.engine), STRICT, writer=by("r"))
+    again = warehouse.write(frame(warehouse.engine), STRICT, writer=by("r", 2))
+    assert (again.version, again.attempt, again.repeated) == (first.version, 1, True)
+    other = warehouse.write(frame(warehouse.engine), STRICT, writer=by("another"))
+    mended = warehouse.write(frame(warehouse.engine, delay=[7] * 10), STRICT, writer=by("r", 3))
+    assert [other.version, mended.version] == [first.version + 1, first.version + 2]
+    assert warehouse.committed("flights", run_id="r", stage="s").version == mended.version
+
+
+def test_small_frames_become_pandas_frames_of_arrow_types(warehouse):
+    found = warehouse.to_pandas(frame(warehouse.engine), limit=10).sort_values("id", ignore_index=True)
+    assert isinstance(found, pd.DataFrame)
+    assert pa.Table.from_pandas(found, schema=TYPES, preserve_index=False).to_pydict() == GOOD
+    assert {name: str(kind) for name, kind in found.dtypes.items()} == {f.name: f"{f.type}[pyarrow]" for f in TYPES}
+
+
+def test_too_large_a_frame_is_refused_and_told_what_to_do(warehouse):
+    if warehouse.engine.name == "pandas":
+        assert len(warehouse.to_pandas(frame(warehouse.engine), limit=1)) == 10, "it is here already"
+        return
+    with pytest.raises(TooLarge) as caught:
+        warehouse.to_pandas(frame(warehouse.engine), limit=9)
+    assert str(caught.value).splitlines() == [
+        "10 rows of about 0.0 GB would become a pandas frame; the limit is 9 rows.",
+        "  Read fewer columns or rows (`columns=`, `where=`), aggregate or sample first, or give a larger `limit=`.",
+    ]
+
+
+def test_without_a_limit_a_quarter_of_the_free_memory_is_one(warehouse, monkeypatch):
+    if warehouse.engine.name == "pandas":
+        return
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 400}))
+    with pytest.raises(TooLarge, match=r"the limit is 0\.0 GB, a quarter of the free memory"):
+        warehouse.to_pandas(frame(warehouse.engine))
+
+
+def test_the_head_has_as_many_rows_as_are_asked_for_and_the_types_of_all(warehouse):
+    few = warehouse.head(frame(warehouse.engine), 3)
+    assert (len(few), list(few)) == (3, TYPES.names)
+    assert str(few["hour"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
+    assert len(warehouse.head(frame(warehouse.engine), 99)) == 10
+
+
+def test_a_row_is_as_wide_on_every_engine(engine):
+    assert row_bytes(frame(engine)) == 4 + 24 + 2 + 8 + 8 + 4 + 1
+    assert nw.from_native(frame(engine)).collect_schema().names() == TYPES.names
