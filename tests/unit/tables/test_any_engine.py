@@ -232,7 +232,7 @@ def test_what_was_checked_is_written_as_checked(warehouse):
     assert warehouse.write(checked, STRICT, writer=by("r")).rows == 10
 
 
-def test_the_same_writer_commits_the_same_content_once_in_any_order_of_the_rows_on_spark(warehouse):
+def test_the_same_writer_commits_the_same_content_once_and_other_content_anew(warehouse):
     first = warehouse.write(frame(warehouse.engine), STRICT, writer=by("r"))
     again = warehouse.write(frame(warehouse.engine), STRICT, writer=by("r", 2))
     assert (again.version, again.attempt, again.repeated) == (first.version, 1, True)
