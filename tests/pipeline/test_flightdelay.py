@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,39 +10,23 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from fixtures.real_year import ROOT, command
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLES = {
     "flights": 336_776, "weather": 26_114, "planes": 3_322, "airports": 1_458, "airlines": 16,
     "features": 336_776, "predictions": 28_135, "thresholds": 19,
 }  # fmt: skip
 
 
-def command(places: Path, *words: str) -> list[str]:
-    where = ["--runs-dir", str(places / "runs"), "--warehouse", str(places / "warehouse")]
-    return [sys.executable, str(ROOT / "runners/run_pipeline.py"), "--params", "dev.yaml", *where, *words]
-
-
 @pytest.fixture(scope="module")
-def places(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("flights")
-
-
-@pytest.fixture(scope="module")
-def record(places) -> dict:
+def record(real_year) -> dict:
     """The record of a run whose runner was killed while it trained, and that was then resumed."""
-    process = subprocess.Popen(command(places, "-v", "--run-id", "real"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    for line in process.stderr:
-        if "train · cell 5" in line:
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    resumed = subprocess.run(
-        command(places, "--resume", "real", "--json"), cwd=ROOT, capture_output=True, text=True, timeout=200
-    )
-    assert resumed.returncode == 0, resumed.stderr
-    return json.loads(resumed.stdout)
+    return real_year("pandas").record
+
+
+@pytest.fixture(scope="module")
+def places(real_year) -> Path:
+    return Path(real_year("pandas").folder)
 
 
 @pytest.mark.pipeline

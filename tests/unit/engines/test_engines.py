@@ -62,28 +62,44 @@ def read(engine, path, version, columns=None, where=()):
 
 @pytest.fixture
 def table(engine, tmp_path):
+    """A table of this test alone."""
     path = tmp_path / "delays"
     return path, write(engine, path)
 
 
-def test_what_is_written_comes_back(engine, table):
-    path, commit = table
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return {}, tmp_path_factory.mktemp("written")
+
+
+@pytest.fixture
+def shared(engine, written):
+    """One table for each engine, for the tests that only look at it."""
+    known, folder = written
+    if engine.name not in known:
+        path = folder / engine.name
+        known[engine.name] = path, write(engine, path)
+    return known[engine.name]
+
+
+def test_what_is_written_comes_back(engine, shared):
+    path, commit = shared
     assert (commit.rows, commit.run_id, commit.stage, commit.repeated) == (40, "r1", "s", False)
     assert read(engine, path, commit.version) == ROWS
 
 
-def test_what_one_engine_writes_pandas_reads(engine, table):
+def test_what_one_engine_writes_pandas_reads(engine, shared):
     from stagebook.engines.local import LocalEngine
 
-    path, commit = table
+    path, commit = shared
     assert read(LocalEngine(), path, commit.version) == ROWS
     assert commit == LocalEngine().commit(path, commit.version)
 
 
-def test_a_new_table_is_as_its_schema_declares_it(engine, table):
+def test_a_new_table_is_as_its_schema_declares_it(engine, shared):
     from deltalake import DeltaTable
 
-    found = DeltaTable(str(table[0]))
+    found = DeltaTable(str(shared[0]))
     assert (found.protocol().min_reader_version, found.protocol().min_writer_version) == (1, 2)
     assert [(field.name, field.nullable) for field in found.schema().fields] == [
         (column.name, column.nullable) for column in SCHEMA.columns
@@ -92,8 +108,8 @@ def test_a_new_table_is_as_its_schema_declares_it(engine, table):
     assert found.metadata().configuration["delta.targetFileSize"] == str(SCHEMA.layout.target_file_bytes)
 
 
-def test_columns_come_in_the_order_in_which_they_are_asked_for(engine, table):
-    path, commit = table
+def test_columns_come_in_the_order_in_which_they_are_asked_for(engine, shared):
+    path, commit = shared
     found = engine.to_arrow(engine.read(path, version=commit.version, columns=["delay", "flight"], where=()))
     assert found.column_names == ["delay", "flight"]
 
@@ -116,13 +132,13 @@ CONDITIONS = [
 @pytest.mark.parametrize(
     ("where", "holds"), CONDITIONS, ids=lambda value: str(value) if isinstance(value, list) else ""
 )
-def test_a_condition_is_never_true_for_a_null(engine, table, where, holds):
-    path, commit = table
+def test_a_condition_is_never_true_for_a_null(engine, shared, where, holds):
+    path, commit = shared
     assert read(engine, path, commit.version, where=where) == [row for row in ROWS if holds(row)]
 
 
-def test_conditions_and_columns_that_do_not_fit_are_refused_in_words(engine, table):
-    path, commit = table
+def test_conditions_and_columns_that_do_not_fit_are_refused_in_words(engine, shared):
+    path, commit = shared
     with pytest.raises(UnknownColumn, match="Did you mean 'delay'"):
         engine.read(path, version=commit.version, columns=["delai"], where=())
     with pytest.raises(BadPredicate, match="column 'delay' is int16: give a whole number"):
@@ -147,8 +163,8 @@ def test_a_part_is_replaced_and_the_rest_stays(engine, table):
     assert read(engine, path, commit.version) == expected
 
 
-def test_rows_outside_of_the_part_are_refused(engine, table):
-    path, commit = table
+def test_rows_outside_of_the_part_are_refused(engine, shared):
+    path, commit = shared
     with pytest.raises(SchemaViolation, match="30 of 40 rows lie outside"):
         write(engine, path, content="c2", replace=[("dest", "=", "SFO")], app_id="r1/s/delays/part")
     assert engine.latest(path) == commit.version
