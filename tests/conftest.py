@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from fixtures.real_year import Ran, ran
 
 from stagebook.engines.base import Engine
 from stagebook.engines.open import open_engine
@@ -26,10 +27,18 @@ os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
 SPARK = SparkSettings(idle_minutes=5, driver_memory_gb=2)
 
 
+FOUND = pytest.StashKey[bool]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Note whether a server runs already: it is another session's."""
+    session.config.stash[FOUND] = server.running(SPARK) is not None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the server after the last test, and after the session's fixtures."""
-    if not hasattr(session.config, "workerinput"):
+    """End the server after the last test, unless it was there before."""
+    if not hasattr(session.config, "workerinput") and not session.config.stash[FOUND]:
         server.stop(SPARK)
 
 
@@ -57,6 +66,20 @@ def spark() -> Iterator[SparkEngine]:
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn, for the tests that all of them must pass."""
     return request.getfixturevalue("spark") if request.param == "spark" else open_engine(request.param, SPARK)
+
+
+@pytest.fixture(scope="session")
+def real_year(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
+    """`real_year("polars")`: the shipped pipeline, run on an engine once for all workers of this session."""
+    own = tmp_path_factory.getbasetemp()
+    base = own.parent if hasattr(request.config, "workerinput") else own
+
+    def run(engine: str) -> Ran:
+        if engine == "spark":
+            require_java()
+        return ran(engine, base)
+
+    return run
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
-from stagebook.errors import ConfigError, TooLarge, UnknownTable, WriteConflict
+from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
 from stagebook.model.tables import Commit, Predicates, TableSchema, TableSize
 from stagebook.tables.checked import Checked
 from stagebook.tables.contract import check
