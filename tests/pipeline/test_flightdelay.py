@@ -12,6 +12,8 @@ import pytest
 from deltalake import DeltaTable
 from fixtures.real_year import ROOT, command
 
+pytestmark = pytest.mark.timeout(600)  # the first test may wait for a run of another worker
+
 TABLES = {
     "flights": 336_776, "weather": 26_114, "planes": 3_322, "airports": 1_458, "airlines": 16,
     "features": 336_776, "predictions": 28_135, "thresholds": 19,
