@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 JoinHow = Literal["inner", "left"]
 
-RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT = (
-    f"stagebook.{key}" for key in ("run_id", "stage", "attempt", "dropped", "content")
+RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT, PARTS = (
+    f"stagebook.{key}" for key in ("run_id", "stage", "attempt", "dropped", "content", "parts")
 )
 """Keys of a commit's metadata in the Delta log. Spark carries them as JSON in `userMetadata`."""
 
@@ -25,12 +25,14 @@ class WriteOrder:
     `app_id` names the write for good: a table whose last transaction of this id has the same `CONTENT` in
     its metadata is not written again.
     `replace` limits what is replaced to the rows that match; None replaces the whole table.
+    `after` is the version that the commit must directly follow (-1: there is no table); None takes the newest.
     """
 
     schema: TableSchema
     app_id: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     replace: Predicates | None = None
+    after: int | None = None
 
 
 class TableLog(Protocol):
@@ -54,6 +56,17 @@ class TableLog(Protocol):
 
     def newest_of(self, path: Path, *, run_id: str, stage: str) -> Commit | None:
         """The newest commit whose metadata name this run and stage; None if there is none."""
+        ...
+
+    def metadata(self, path: Path, version: int) -> Mapping[str, Any]:
+        """The metadata of one commit; empty where the log no longer has it."""
+        ...
+
+    def content(self, path: Path) -> int | None:
+        """The newest version whose commit changed rows, or says of what parts the table consists.
+
+        Later commits only rearranged the files (compaction) or the table's properties.
+        """
         ...
 
 
@@ -113,6 +126,22 @@ class Engine(TableLog, Protocol):
 
     def digest(self, data: Any) -> str:
         """A digest of the content of what `conform` gave; equal content may be recognised by it."""
+        ...
+
+    def fingerprints(self, frame: Any, by: str | None) -> dict[Any, str]:
+        """For each value of a column a digest of its rows, in whatever order they come; `by` None: one for all.
+
+        The number of rows and the sum of their hashes over all columns, after the name and version of what
+        computed the hash: those of another engine or version are never equal.
+        """
+        ...
+
+    def mark(self, path: Path, order: WriteOrder) -> Commit:
+        """Commits the metadata of `order` without any rows: the table stays as it is, and the log says so.
+
+        Raises:
+            WriteConflict, UnwritableTable: as `write`.
+        """
         ...
 
     def write(self, path: Path, data: Any, order: WriteOrder) -> Commit:

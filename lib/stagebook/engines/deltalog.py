@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines import protocol, pruning
-from stagebook.engines.base import ATTEMPT, DROPPED, RUN_ID, STAGE
-from stagebook.errors import UnknownTable, UnreadableTable
+from stagebook.engines.base import ATTEMPT, DROPPED, PARTS, RUN_ID, STAGE
+from stagebook.errors import UnknownTable, UnreadableTable, WriteConflict
 from stagebook.model.tables import Commit, Predicates, TableSize
 
 if TYPE_CHECKING:
@@ -50,6 +50,36 @@ class DeltaLog:
             metadata = read_metadata(path, version)
             if (metadata.get(RUN_ID), metadata.get(STAGE)) == (run_id, stage):
                 return self.commit(path, version)
+        return None
+
+    def refuse_later(self, path: Path, after: int | None) -> None:
+        """Refuse to follow another version than this one (-1: no table); None allows any.
+
+        Raises:
+            WriteConflict: with who committed last.
+        """
+        latest = self.latest(path)
+        if after is not None and after != (-1 if latest is None else latest):
+            raise self.conflict(path)
+
+    def conflict(self, path: Path) -> WriteConflict:
+        """The error for a write that another one overtook."""
+        newest = self.latest(path)
+        winner = None if newest is None else read_metadata(path, newest).get(RUN_ID)
+        return WriteConflict.of(str(path), version=newest, winner=winner)
+
+    def metadata(self, path: Path, version: int) -> Mapping[str, Any]:
+        """The metadata of one commit; empty where its log file is gone or carries none."""
+        return read_metadata(path, version)
+
+    def content(self, path: Path) -> int | None:
+        """The newest version whose commit changed rows, or says of what parts the table consists.
+
+        A commit whose log file is gone may have changed rows.
+        """
+        for version in sorted(_versions(path), reverse=True):
+            if PARTS in read_metadata(path, version) or _may_change_rows(path, version):
+                return version
         return None
 
 
@@ -142,6 +172,12 @@ def _protocol(path: Path) -> tuple[int, list[str]]:
             if found := action.get("protocol"):
                 return found.get("minReaderVersion", 1), found.get("readerFeatures") or []
     return 1, []
+
+
+def _may_change_rows(path: Path, version: int) -> bool:
+    actions = list(_actions(path, version))
+    files = [found for action in actions for kind in ("add", "remove") if (found := action.get(kind))]
+    return not actions or any(found.get("dataChange", True) for found in files)
 
 
 def _names(path: Path, version: int, app_id: str) -> bool:

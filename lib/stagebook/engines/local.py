@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Union
 
 from stagebook.engines import predicates, protocol
 from stagebook.engines.arrow import arrow_schema, digest, from_local, plain
-from stagebook.engines.base import CONTENT, RUN_ID, JoinHow, WriteOrder
+from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.casting import cast
 from stagebook.engines.creation import configuration
 from stagebook.engines.deltalog import DeltaLog, commit_of, opened, read_metadata, transaction
-from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable, UnwritableTable, WriteConflict
+from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable, UnwritableTable
 from stagebook.model.tables import Commit, Layout, Predicates, TableSchema
 
 if TYPE_CHECKING:
@@ -110,6 +110,32 @@ class LocalEngine(DeltaLog):
         """A digest of names, types and values in the order of the rows."""
         return digest(data)
 
+    def fingerprints(self, frame: Any, by: str | None) -> dict[Any, str]:
+        """For each value of a column a digest of its rows; by polars, so that it is the same for both engines."""
+        from stagebook.engines.fingerprints import fingerprints
+
+        return fingerprints(self.to_arrow(frame), by)
+
+    def mark(self, path: Path, order: WriteOrder) -> Commit:
+        """Commits the metadata of `order` by appending no rows.
+
+        Raises:
+            WriteConflict: another writer was faster. UnwritableTable: as `write`.
+        """
+        from deltalake import write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        table = opened(path)
+        self._refuse_unwritable(table, path)
+        self.refuse_later(path, order.after)
+        version = table.version() + 1
+        nothing = arrow_schema(order.schema).empty_table()
+        try:
+            write_deltalake(table, nothing, mode="append", commit_properties=_properties(order, version))
+        except CommitFailedError as fault:
+            raise self.conflict(path) from fault
+        return commit_of(opened(path, version), path)
+
     def write(self, path: Path, data: "Rows", order: WriteOrder) -> Commit:
         """Commits `data` exactly once; creates the Delta table if need be.
 
@@ -128,11 +154,11 @@ class LocalEngine(DeltaLog):
 
         target = opened(path) if self.latest(path) is not None else None
         if target is not None:
-            if features := protocol.unwritable(*_writer(target)):
-                raise UnwritableTable.of(str(path), engine=self.name, features=features)
+            self._refuse_unwritable(target, path)
             version = transaction(target, path, order.app_id)
             if version is not None and _same_content(path, version, order):
                 return replace(self.commit(path, version), repeated=True)
+        self.refuse_later(path, order.after)
         conditions = predicates.check(order.replace or (), arrow_schema(order.schema))
         if isinstance(data, pa.Table):
             _refuse_rows_outside(data, conditions, order)
@@ -145,12 +171,14 @@ class LocalEngine(DeltaLog):
                 where = predicates.to_sql(conditions) if order.replace is not None else None
                 _overwrite(target, data, order, where, _properties(order, version))
         except DeltaError as fault:
-            newest = self.latest(path)
-            if isinstance(fault, CommitFailedError) or (target is None and newest is not None):
-                winner = None if newest is None else read_metadata(path, newest).get(RUN_ID)
-                raise WriteConflict.of(str(path), version=newest, winner=winner) from fault
+            if isinstance(fault, CommitFailedError) or (target is None and self.latest(path) is not None):
+                raise self.conflict(path) from fault
             raise
         return commit_of(opened(path, version), path)
+
+    def _refuse_unwritable(self, table: "DeltaTable", path: Path) -> None:
+        if features := protocol.unwritable(*_writer(table)):
+            raise UnwritableTable.of(str(path), engine=self.name, features=features)
 
 
 def _same_content(path: Path, version: int, order: WriteOrder) -> bool:

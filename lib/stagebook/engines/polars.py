@@ -67,19 +67,17 @@ class PolarsEngine(LocalEngine):
         return self.frame(frame).select(pl.len()).collect(engine="streaming").item()
 
     def digest(self, data: "pa.Table") -> str:
-        """A digest of names, types and rows in any order, since polars promises none from one time to the next.
+        """A digest of names, types and rows in any order, since polars promises none from one time to the next."""
+        from stagebook.engines.fingerprints import fingerprints
 
-        It holds for one version of polars, which is enough for the attempts of a run.
-        """
-        import numpy as np
-        import polars as pl
-
-        found = pl.from_arrow(data)
-        assert isinstance(found, pl.DataFrame), "an Arrow table becomes a frame"
-        hashes = found.hash_rows().to_numpy()
-        halves = [int(half.sum()) for half in (hashes >> np.uint64(32), hashes & np.uint64(2**32 - 1))]
         kinds = hashlib.sha256(str(data.schema.remove_metadata()).encode()).hexdigest()
-        return f"polars:{kinds[:12]}:{data.num_rows}:{halves[0]}:{halves[1]}"
+        return f"{kinds[:12]}:{fingerprints(data, None)[None]}"
+
+    def fingerprints(self, frame: Any, by: str | None) -> dict[Any, str]:
+        """For each value of a column a digest of its rows, computed as the files are read."""
+        from stagebook.engines.fingerprints import fingerprints
+
+        return fingerprints(self.frame(frame), by)
 
     def to_arrow(self, frame: Any) -> "pa.Table":
         """A frame of polars, or of this process otherwise, as an Arrow table."""

@@ -3,26 +3,25 @@
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines import predicates
-from stagebook.engines.arrow import from_local, plain
-from stagebook.engines.base import CONTENT, RUN_ID, JoinHow, WriteOrder
+from stagebook.engines.arrow import arrow_schema, from_local, plain
+from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.creation import create_empty
 from stagebook.engines.deltalog import DeltaLog, opened, read_metadata, transaction
 from stagebook.engines.local import LocalEngine
 from stagebook.engines.spark import joins, types
-from stagebook.errors import SchemaViolation, UnknownColumn, WriteConflict
+from stagebook.errors import SchemaViolation, UnknownColumn
 from stagebook.model.pipeline import SparkSettings
 from stagebook.model.tables import Commit, Predicates, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 
     from stagebook.engines.spark.session import Connection
 
@@ -95,13 +94,12 @@ class SparkEngine(DeltaLog):
 
     def frame(self, data: Any) -> "DataFrame":
         """A Spark frame as it is; other data through Arrow."""
-        if hasattr(data, "sparkSession"):
-            return data
-        table = from_local(data)
-        if table.num_rows:
-            return self.session.createDataFrame(table)
-        # Spark takes no types from a table without rows: a row of nulls has them, and is left out again.
-        return self.session.createDataFrame(types.row_of_nulls(table.schema)).limit(0)
+        return data if hasattr(data, "sparkSession") else self._frame(from_local(data))
+
+    def _frame(self, table: "pa.Table") -> "DataFrame":
+        """An Arrow table as a frame; Spark asks for the types of one without rows."""
+        schema = None if table.num_rows else types.from_arrow(table.schema)
+        return self.session.createDataFrame(table, schema)
 
     def cache(self, frame: "DataFrame") -> "DataFrame":
         """The rows kept in the executors' memory, on their disks where that is too small."""
@@ -169,11 +167,29 @@ class SparkEngine(DeltaLog):
 
     def digest(self, data: "DataFrame") -> str:
         """Rows and the sum of their hashes: the same for the same rows in any order."""
+        return self.fingerprints(data, None)[None]
+
+    def fingerprints(self, frame: Any, by: str | None) -> dict[Any, str]:
+        """For each value of a column a digest of its rows, in one aggregate."""
         from pyspark.sql import functions as F
 
-        total = F.sum(F.xxhash64(*data.columns).cast("decimal(38,0)")).cast("string")
-        row = data.select(F.count(F.lit(1)).alias("rows"), total.alias("total")).toArrow().to_pylist()[0]
-        return f"spark:{row['rows']}:{row['total']}"
+        native = self.frame(frame)
+        counted = native.groupBy() if by is None else native.groupBy(F.col(types.quoted(by)).alias("part"))
+        told = counted.agg(F.count(F.lit(1)).alias("rows"), types.total_hash(native.columns)).toArrow().to_pylist()
+        name = f"spark-{self.session.version}"
+        return {row.get("part"): f"{name}:{row['rows']}:{row['total'] or 0}" for row in told}
+
+    def mark(self, path: Path, order: WriteOrder) -> Commit:
+        """Commits the metadata of `order` by appending no rows.
+
+        Raises:
+            WriteConflict: another writer was faster.
+        """
+        self.refuse_later(path, order.after)
+        table = opened(path)
+        nothing = self._frame(arrow_schema(order.schema).empty_table())
+        self._commit(self._writer(nothing, "append", order, table.version() + 1), path)
+        return self._written(path, order)
 
     def write(self, path: Path, data: "DataFrame | pa.RecordBatchReader", order: WriteOrder) -> Commit:
         """Commits `data` exactly once; creates the Delta table if need be.
@@ -187,33 +203,42 @@ class SparkEngine(DeltaLog):
         """
         if not hasattr(data, "sparkSession"):
             return LocalEngine().write(path, data, order)  # a stream of this process: nothing to distribute
+        done = self.committed(path, order.app_id)
+        if done is not None and read_metadata(path, done.version).get(CONTENT) == order.metadata.get(CONTENT):
+            return done
+        self.refuse_later(path, order.after)
         if self.latest(path) is None:
             create_empty(path, order.schema)
         table = opened(path)
-        version = transaction(table, path, order.app_id)
-        if version is not None and read_metadata(path, version).get(CONTENT) == order.metadata.get(CONTENT):
-            return replace(self.commit(path, version), repeated=True)
         schema = types.to_arrow(data.schema)
         conditions = predicates.check(order.replace or (), schema)
         changed = types.changed_columns(table, order.schema)
         if changed and order.replace is not None:
             raise SchemaViolation.columns_changed(order.schema.name, table.version(), changed)
         self._refuse_rows_outside(data, conditions, order)
-        writer = self._laid_out(data, order).write.format("delta").mode("overwrite")
-        writer = writer.option("txnAppId", order.app_id).option("txnVersion", table.version() + 1)
-        writer = writer.option("userMetadata", json.dumps(dict(order.metadata)))
+        writer = self._writer(self._laid_out(data, order), "overwrite", order, table.version() + 1)
         if order.replace is not None:
             writer = writer.option("replaceWhere", predicates.to_spark_sql(conditions))
         elif changed:
             writer = writer.option("overwriteSchema", "true")
+        self._commit(writer, path)
+        return self._written(path, order)
+
+    def _writer(self, data: "DataFrame", mode: str, order: WriteOrder, version: int) -> "DataFrameWriter":
+        """A writer of one commit with its metadata and its transaction, numbered by the version that it makes."""
+        writer = data.write.format("delta").mode(mode)
+        writer = writer.option("txnAppId", order.app_id).option("txnVersion", version)
+        return writer.option("userMetadata", json.dumps(dict(order.metadata)))
+
+    def _commit(self, writer: "DataFrameWriter", path: Path) -> None:
         try:
             writer.save(str(path))
         except Exception as fault:
             if any(mark in str(fault) for mark in _CONFLICTS):
-                last = self.latest(path)
-                winner = None if last is None else read_metadata(path, last).get(RUN_ID)
-                raise WriteConflict.of(str(path), version=last, winner=winner) from fault
+                raise self.conflict(path) from fault
             raise
+
+    def _written(self, path: Path, order: WriteOrder) -> Commit:
         written = transaction(opened(path), path, order.app_id)
         assert written is not None, "the commit that was just made names its transaction"
         return self.commit(path, written)

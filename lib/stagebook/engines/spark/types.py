@@ -1,6 +1,7 @@
 """Spark's types and the declared kinds: what may become what, and how wide a row is."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.arrow import arrow_schema
@@ -10,7 +11,7 @@ from stagebook.model.tables import Kind, TableSchema
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
 _SQL = {
@@ -56,11 +57,11 @@ def to_arrow(schema: "StructType") -> "pa.Schema":
     return to_arrow_schema(schema, timezone="UTC")
 
 
-def row_of_nulls(schema: "pa.Schema") -> "pa.Table":
-    """One row without any value."""
-    import pyarrow as pa
+def from_arrow(schema: "pa.Schema") -> "StructType":
+    """The Spark schema of an Arrow schema."""
+    from pyspark.sql.pandas.types import from_arrow_schema
 
-    return pa.table({field.name: pa.nulls(1, field.type) for field in schema})
+    return from_arrow_schema(schema)
 
 
 def conform(frame: "DataFrame", schema: TableSchema) -> "DataFrame":
@@ -105,7 +106,7 @@ def _lost(name: str, have: str, kind: Kind) -> Any:
     """The values that would not survive the cast, null for all others; None where every value does."""
     from pyspark.sql import functions as F
 
-    value = _quoted(name)
+    value = F.col(quoted(name))
     if have == "bigint" and kind is Kind.FLOAT64:
         return F.when(~value.between(-(2**53), 2**53), value)
     bits = _BITS.get(kind)
@@ -119,12 +120,6 @@ def _lost(name: str, have: str, kind: Kind) -> Any:
     return F.when(~fits, value)
 
 
-def _quoted(name: str) -> Any:
-    from pyspark.sql import functions as F
-
-    return F.col("`" + name.replace("`", "``") + "`")
-
-
 def changed_columns(table: "DeltaTable", schema: TableSchema) -> list[str]:
     """Columns that the table has otherwise than they are declared; whether nulls are allowed does not count."""
     import pyarrow as pa
@@ -132,6 +127,24 @@ def changed_columns(table: "DeltaTable", schema: TableSchema) -> list[str]:
     old = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
     new = {field.name: field.type for field in arrow_schema(schema)}
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def total_hash(columns: Sequence[str]) -> "Column":
+    """`total`: the sum of the rows' hashes over all columns, the same in any order of the rows.
+
+    Which values are null is hashed too: a null leaves Spark's hash as it is, so that a value which moves from
+    one column to its neighbour would not be noticed.
+    """
+    from pyspark.sql import functions as F
+
+    values = [F.col(quoted(name)) for name in columns]
+    row = F.xxhash64(*values, *(F.isnull(value) for value in values))
+    return F.sum(row.cast("decimal(38,0)")).cast("string").alias("total")
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL text."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def row_bytes(schema: TableSchema) -> int:
@@ -155,9 +168,9 @@ def parse_bytes(text: str, default: int) -> int:
 def _cast(name: str, have: str, kind: Kind, comment: dict[Any, Any]) -> Any:
     from pyspark.sql import functions as F
 
-    quoted = _quoted(name)
+    value = F.col(quoted(name))
     if have in ("float", "double"):
-        quoted = F.when(~F.isnan(quoted), quoted)
-    cast = quoted if have == _SQL[kind] else quoted.cast(_SQL[kind])
+        value = F.when(~F.isnan(value), value)
+    cast = value if have == _SQL[kind] else value.cast(_SQL[kind])
     told = {key.decode(): value.decode() for key, value in comment.items()}
     return cast.alias(name, metadata=told)
