@@ -181,6 +181,18 @@ class WriteConflict(StagebookError):
         )
 
 
+class PartsMoved(StagebookError):
+    """Another run replaced parts of a table after they were compared, and from other inputs."""
+
+    @classmethod
+    def of(cls, table: str, parts: Sequence[object]) -> Self:
+        return cls(
+            f"table '{table}': another run has made {', '.join(map(str, parts))} from other inputs since the parts "
+            "were compared; nothing was written.\n"
+            "  Run the stage again: it compares anew."
+        )
+
+
 class JavaMissing(ConfigError):
     """Spark is wanted, and there is no Java that it runs on."""
 

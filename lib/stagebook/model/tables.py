@@ -91,6 +91,46 @@ class Commit:
         return {"version": self.version, "rows": self.rows, "bytes": self.size_bytes}
 
 
+Part = int | str
+"""A value of the column by which a table is made part by part, such as a month."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that a table is to consist of, and what each of them is made from.
+
+    `by` is the column whose values name the parts. `made_from` holds, for each part, the fingerprints of its
+    inputs by their names: a part is made again when one of them differs. `within` are further columns with one
+    value each, such as the version of the code; rows with other values there are left alone.
+    """
+
+    by: str
+    made_from: Mapping[Part, Mapping[str, str]]
+    within: Mapping[str, Part] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stale:
+    """The parts that a table lacks or has from other inputs, each with the reason in words.
+
+    `why` also names parts that the inputs no longer have. `unknown` says that the table does not tell what it
+    was made from (there is none, or another writer or layout made it): then all of it is replaced.
+    """
+
+    parts: Parts
+    why: Mapping[Part, str]
+    unknown: bool = False
+
+    @property
+    def to_make(self) -> list[Part]:
+        """The parts to be computed."""
+        return [part for part in self.why if part in self.parts.made_from]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return self.unknown or bool(self.why)
+
+
 Pins = Mapping[str, int]
 """Table name → the version that a stage reads."""
 

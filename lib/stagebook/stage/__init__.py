@@ -12,7 +12,19 @@ the runner (pinned versions, one commit per run and stage) and, later, on Databr
 from stagebook.stage.files import load_saved_model, save_file, save_model
 from stagebook.stage.models import champion, champion_version, judge, promote, register_model
 from stagebook.stage.scraps import claim, glue, glue_gate
-from stagebook.stage.tables import cache, count, frame, head, join, read, to_pandas, write
+from stagebook.stage.tables import (
+    cache,
+    count,
+    fingerprint,
+    fingerprints,
+    frame,
+    head,
+    join,
+    read,
+    stale,
+    to_pandas,
+    write,
+)
 
 __all__ = [
     "cache",
@@ -20,6 +32,8 @@ __all__ = [
     "champion_version",
     "claim",
     "count",
+    "fingerprint",
+    "fingerprints",
     "frame",
     "glue",
     "glue_gate",
@@ -32,6 +46,7 @@ __all__ = [
     "register_model",
     "save_file",
     "save_model",
+    "stale",
     "to_pandas",
     "write",
 ]

@@ -1,7 +1,7 @@
 """Which stage this process is: told by the runner, or made up for an interactive notebook."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,10 +17,14 @@ INTERACTIVE_PARAMS = "dev.yaml"
 
 @dataclass(frozen=True)
 class Current:
-    """The context, and whether a runner gave it: only then tables must be declared."""
+    """The context, and whether a runner gave it: only then tables must be declared.
+
+    `written` holds the versions that a stage of a run has committed: it may read them.
+    """
 
     context: StageContext
     managed: bool
+    written: dict[str, int] = field(default_factory=dict)
 
     def may(self, table: str, key: str) -> None:
         """Refuse a table that the stage's `reads` or `writes` does not name.

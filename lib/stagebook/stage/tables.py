@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import JoinHow
 from stagebook.engines.open import open_engine
-from stagebook.model.tables import Commit, Predicates, TableSchema
+from stagebook.model.tables import Commit, Parts, Predicates, Stale, TableSchema
 from stagebook.stage.current import current
 from stagebook.tables.warehouse import Warehouse, Writer
 
@@ -27,7 +27,8 @@ def warehouse() -> Warehouse:
 def read(name: str, *, columns: Sequence[str] | None = None, where: Predicates | None = None) -> Any:
     """A table as a frame of the stage's engine: pandas (Arrow dtypes), lazy polars or Spark; in no promised order.
 
-    Under the runner it is the version that this run pinned; in an interactive notebook the newest.
+    Under the runner it is the version that this run pinned, or that this stage has just written; in an
+    interactive notebook the newest.
 
     Args:
         columns: only these, in this order; all others are not read from disk.
@@ -37,11 +38,36 @@ def read(name: str, *, columns: Sequence[str] | None = None, where: Predicates |
         UnknownTable: if there is no such table or version.
     """
     stage = current()
-    stage.may(name, "reads")
-    return warehouse().read(name, version=stage.context.inputs.get(name), columns=columns, where=where)
+    if name not in stage.written:
+        stage.may(name, "reads")
+    version = stage.context.inputs.get(name, stage.written.get(name))
+    return warehouse().read(name, version=version, columns=columns, where=where)
 
 
-def write(frame: Any, schema: TableSchema, *, replace: Predicates | None = None) -> Commit:
+def fingerprint(frame: Any) -> str:
+    """A digest of a frame's rows in any order: equal rows, equal fingerprint, on one version of one engine."""
+    return warehouse().engine.fingerprints(frame, None)[None]
+
+
+def fingerprints(frame: Any, *, by: str) -> dict[Any, str]:
+    """For each value of a column the fingerprint of its rows."""
+    return warehouse().engine.fingerprints(frame, by)
+
+
+def stale(schema: TableSchema, parts: Parts, *, everything: bool = False) -> Stale:
+    """Which parts of a table must be made again, and why: compared with what its newest version was made from.
+
+    Args:
+        parts: the parts that the table is to consist of, with the fingerprints of their inputs.
+        everything: make all parts again, although nothing has changed.
+    Raises:
+        UndeclaredTable: if the stage's `writes` does not name it.
+    """
+    current().may(schema.name, "writes")
+    return warehouse().stale(schema, parts, everything=everything)
+
+
+def write(frame: Any, schema: TableSchema, *, replace: Predicates | None = None, stale: Stale | None = None) -> Commit:
     """Commit a frame as the new content of its table, checked against the schema.
 
     One Delta commit that carries run id, stage and attempt. A retried or resumed stage that writes the
@@ -50,6 +76,8 @@ def write(frame: Any, schema: TableSchema, *, replace: Predicates | None = None)
     Args:
         frame: a frame, or an iterator of frames that is written piece by piece in little memory.
         replace: replace only the rows that meet these conditions, and keep all others.
+        stale: what `stale` gave, to replace these parts by the frame and keep all others. If nothing is stale
+            the commit holds no rows: it says that this stage has looked.
     Raises:
         SchemaViolation: if more rows break a rule than the schema tolerates.
         UndeclaredTable: if the stage's `writes` does not name it.
@@ -58,7 +86,10 @@ def write(frame: Any, schema: TableSchema, *, replace: Predicates | None = None)
     stage.may(schema.name, "writes")
     context = stage.context
     writer = Writer(context.run_id, context.stage, context.attempt)
-    return warehouse().write(frame, schema, writer=writer, replace=replace)
+    commit = warehouse().write(frame, schema, writer=writer, replace=replace, stale=stale)
+    if stage.managed:
+        stage.written[schema.name] = commit.version
+    return commit
 
 
 def frame(data: Any) -> Any:

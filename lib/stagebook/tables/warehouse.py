@@ -3,14 +3,15 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
 from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
-from stagebook.model.tables import Commit, Predicates, TableSchema, TableSize
+from stagebook.model.tables import Commit, Parts, Predicates, Stale, TableSchema, TableSize
+from stagebook.tables import parts as part_by_part
 from stagebook.tables.checked import Checked
 from stagebook.tables.contract import check
 
@@ -103,6 +104,10 @@ class Warehouse:
         whole = self.engine.committed(path, _app_id(run_id, stage, name))
         return whole or self.engine.newest_of(path, run_id=run_id, stage=stage)
 
+    def stale(self, schema: TableSchema, parts: Parts, *, everything: bool = False) -> Stale:
+        """The parts that the newest version of a table lacks or has from other inputs; see `parts.compare`."""
+        return part_by_part.compare(self.engine, self.path(schema.name), schema, parts, everything=everything)
+
     def read(
         self,
         name: str,
@@ -167,7 +172,15 @@ class Warehouse:
         """
         return frame if isinstance(frame, Checked) else check(self.engine, frame, schema)
 
-    def write(self, frame: Any, schema: TableSchema, *, writer: Writer, replace: Predicates | None = None) -> Commit:
+    def write(
+        self,
+        frame: Any,
+        schema: TableSchema,
+        *,
+        writer: Writer,
+        replace: Predicates | None = None,
+        stale: Stale | None = None,
+    ) -> Commit:
         """Commits a frame as the new content of its table: one Delta commit per run, stage and content.
 
         If this run's stage has committed the same content to the table (or this part of it) last, as an
@@ -182,7 +195,10 @@ class Warehouse:
         Args:
             frame: a frame of the engine, an Arrow table, what `check` gave, or an iterator of these.
             replace: replace only the rows that match these conditions; every row written must match.
+            stale: what `stale` gave: the frame holds the parts to make, which replace these parts alone. If
+                nothing is stale the frame is not looked at, and the commit holds no rows.
         Raises:
+            PartsMoved: if another run has meanwhile made other parts from other inputs.
             SchemaViolation: if the frame does not fit the schema or `replace`.
             WriteConflict: if other writers were faster again and again; names the last one's run.
             UnwritableTable: if the engine would harm the table.
@@ -190,13 +206,26 @@ class Warehouse:
         path, app_id = self.path(schema.name), _app_id(writer.run_id, writer.stage, schema.name, replace)
         if isinstance(frame, Iterator):
             return self._write_pieces(frame, schema, writer, replace)
+        if stale is not None:
+            return self._write_parts(frame, schema, writer, stale)
         checked = self.check(frame, schema)
         metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
         metadata[CONTENT] = self.engine.digest(checked.data)
         if checked.dropped:
             metadata[DROPPED] = dict(checked.dropped)
         order = WriteOrder(schema, app_id, metadata, replace)
-        return _persist(self.engine, path, checked, order)
+        return _persist(lambda: self.engine.write(path, checked.data, order))
+
+    def _write_parts(self, frame: Any, schema: TableSchema, writer: Writer, stale: Stale) -> Commit:
+        checked = self.check(frame, schema) if stale else None
+        metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
+        metadata[CONTENT] = part_by_part.content(self.engine, checked, stale.parts)
+        if checked is not None and checked.dropped:
+            metadata[DROPPED] = dict(checked.dropped)
+        # One name for all writes of a stage in parts: each time its last one counts.
+        order = {"app_id": _app_id(writer.run_id, writer.stage, schema.name), "metadata": metadata}
+        path = self.path(schema.name)
+        return _persist(lambda: part_by_part.commit(self.engine, path, schema, checked, stale, order))
 
     def _write_pieces(
         self, frames: Iterator[Any], schema: TableSchema, writer: Writer, part: Predicates | None
@@ -231,7 +260,7 @@ def row_bytes(frame: Any) -> int:
     return sum(wide.get(type(kind), 8) for kind in nw.from_native(frame).collect_schema().dtypes())
 
 
-def _persist(engine: Engine, path: Path, checked: Checked, order: WriteOrder) -> Commit:
+def _persist(write: Callable[[], Commit]) -> Commit:
     """The write, again from the newest version after each conflict, with growing random waits."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -241,7 +270,7 @@ def _persist(engine: Engine, path: Path, checked: Checked, order: WriteOrder) ->
         wait=wait_random_exponential(multiplier=0.05, max=2),
         reraise=True,
     )
-    return tries(engine.write, path, checked.data, order)
+    return tries(write)
 
 
 def _app_id(run_id: str, stage: str, table: str, replace: Predicates | None = None) -> str:

@@ -10,8 +10,9 @@ from stagebook import stage
 from stagebook.errors import ClaimFailed, ConfigError, MissingFile, ScrapRefused, UndeclaredTable, UnknownTable
 from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
-from stagebook.model.tables import Column, Kind, TableSchema
+from stagebook.model.tables import Column, Kind, Parts, TableSchema
 from stagebook.stage import current, scraps, tables
+from stagebook.tables.warehouse import Writer
 
 ROWS = TableSchema("rows", "some rows", (Column("x", Kind.INT64, "a number"),))
 
@@ -114,6 +115,28 @@ def test_a_stage_touches_no_table_that_it_does_not_declare(managed):
         stage.write(frame(1), ROWS)
     with pytest.raises(UndeclaredTable, match=r"stages\.train\.reads: \[other, rows\]"):
         stage.read("rows")
+
+
+def test_a_stage_reads_what_it_has_written_itself(managed):
+    managed(writes=("rows",))
+    stage.write(frame(1), ROWS)
+    tables.warehouse().write(frame(2), ROWS, writer=Writer("other run", "train", 1))
+    assert stage.read("rows")["x"].tolist() == [1]
+
+
+def test_a_stage_replaces_the_parts_that_are_stale(managed):
+    managed(writes=("rows",))
+    before, after = (
+        {1: {"values": stage.fingerprint(frame(1))}, 2: {"values": stage.fingerprint(frame(x))}} for x in (2, 3)
+    )
+    assert stage.fingerprints(frame(1, 2), by="x") == {1: before[1]["values"], 2: before[2]["values"]}
+    stage.write(frame(1, 2), ROWS, stale=stage.stale(ROWS, Parts("x", before)))
+    assert not stage.stale(ROWS, Parts("x", before))
+    assert stage.stale(ROWS, Parts("x", after)).why == {2: "values changed"}
+    assert stage.stale(ROWS, Parts("x", before), everything=True).to_make == [1, 2]
+    managed(writes=("other",))
+    with pytest.raises(UndeclaredTable, match=r"stages\.train\.writes: \[other, rows\]"):
+        stage.stale(ROWS, Parts("x", before))
 
 
 def test_without_a_runner_a_notebook_works_on_the_places_of_dev_yaml(tmp_path, monkeypatch, notebook, params):
