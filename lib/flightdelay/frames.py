@@ -55,6 +55,11 @@ def zero(column: str) -> nw.Expr:
     return nw.col(column).cast(nw.Int64()) * 0
 
 
+def text(value: str, column: str) -> nw.Expr:
+    """A text in every row, made from a text column without nulls; a literal would be of type object in pandas."""
+    return nw.concat_str(nw.col(column).str.slice(0, 0), nw.lit(value))
+
+
 def remainder(dividend: nw.Expr, divisor: int) -> nw.Expr:
     """`dividend` modulo `divisor`, from 0 to `divisor` - 1 (`%` is missing for Arrow-backed pandas)."""
     return dividend - (dividend // divisor) * divisor

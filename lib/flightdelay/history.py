@@ -8,10 +8,12 @@ of rows, no join on a range, the same on every engine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import narwhals as nw
 from narwhals.typing import IntoFrameT
 
+from flightdelay import schema
 from flightdelay.frames import Frame, of_any_engine, zero
 
 
@@ -32,11 +34,22 @@ WINDOWS = (
 )
 
 
+def reach(windows: Sequence[Window] = WINDOWS) -> timedelta:
+    """How long before a question a flight that counts for it was scheduled to leave, at most.
+
+    The longest window, and as much as a flight may take and be late by the bounds of the table `flights`.
+    """
+    longest = {column.name: column.maximum or 0 for column in schema.FLIGHTS.columns}
+    under_way_min = longest["sched_duration_min"] + longest["arr_delay_min"]
+    return timedelta(hours=max(window.hours for window in windows), minutes=under_way_min)
+
+
 def add_history(flights: IntoFrameT, windows: Sequence[Window] = WINDOWS) -> IntoFrameT:
     """Two more columns for each window: `<name>_delay_min` and `<name>_landed`.
 
     A flight that landed at a counts for a question at t if t - hours <= a < t: a landing in the very
-    minute of the question is not known yet. Flights that never arrived are in no window. A question
+    minute of the question is not known yet. Flights that never arrived are in no window, and neither are
+    those that landed before they were to leave, which would count for themselves. A question
     without a group (no tail number) knows of no flight. Where none landed the count is 0 and the
     mean delay null.
 
@@ -66,7 +79,7 @@ def _sums(flights: Frame, window: Window) -> Frame:
     delay, landed = f"{window.name}_delay_min", f"{window.name}_landed"
     at, is_change = "sched_dep_at", "is_change"
     grouped = flights.filter(*(~nw.col(column).is_null() for column in window.group))
-    arrived = grouped.filter(~nw.col("arr_at").is_null()).with_columns(
+    arrived = grouped.filter(~nw.col("arr_at").is_null(), nw.col("arr_at") >= nw.col(at)).with_columns(
         nw.col("arr_delay_min").cast(nw.Int64()).alias(delay),
         (zero("flight") + 1).alias(landed),
         (zero("flight") + 1).alias(is_change),

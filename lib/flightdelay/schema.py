@@ -180,8 +180,10 @@ MODEL_FEATURES = tuple(column.name for column in FEATURE_COLUMNS)
 
 FEATURES = TableSchema(
     name="features",
-    description="One row per scheduled flight: what is known before departure, and the label.",
+    description="One row per scheduled flight and version of the code: what is known before departure, and the label.",
     columns=(
+        Column("feature_version", Kind.STRING, "digest of the code that made the row"),
+        Column("dep_month", Kind.INT32, "month of the scheduled departure in New York", "yyyymm", minimum=190001),
         _KEY_COLUMNS[0],
         _KEY_COLUMNS[2],
         _DEP_DATE,
@@ -189,8 +191,15 @@ FEATURES = TableSchema(
         *FEATURE_COLUMNS,
         _ARR_DELAY,
     ),
-    key=FLIGHT_KEY,
-    layout=WHOLE_YEAR,
+    key=("feature_version", *FLIGHT_KEY),
+    layout=Layout(
+        z_order=("feature_version", "dep_month", "time_hour"),
+        target_file_bytes=32 * 1024 * 1024,
+        why=(
+            "Months of one version of the code are replaced, and read, as a whole. A month is about a megabyte, "
+            "too little for a partition: ordered by month, in files that are small enough to be written again."
+        ),
+    ),
 )
 
 HOLDOUT_SCORES = TableSchema(
