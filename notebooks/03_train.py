@@ -24,12 +24,14 @@
 
 # %%
 from flightdelay import baseline, evaluate, figures, model, schema, split
+from flightdelay.features import of_version
 from stagebook import stage
 
 # %% [markdown]
 # ## Parameters
 
 # %% tags=["parameters"]
+feature_version: str = ""  # version of the code whose features are read; empty means that of the code at hand
 features: list[str] = []  # columns to learn from; empty means all that are known before departure
 late_after_min: int = 15  # minutes after schedule at arrival that count as late
 train_from: str = "2013-01-01"  # first day of the training
@@ -49,7 +51,7 @@ max_leaf_nodes: int = 31  # leaves of a tree at most
 # %%
 columns = features or list(schema.MODEL_FEATURES)
 parts = split.by_time(
-    stage.to_pandas(stage.read("features", where=[("dep_date_local", ">=", train_from)])),
+    stage.to_pandas(stage.read("features", where=[*of_version(feature_version), ("dep_date_local", ">=", train_from)])),
     calibrate_from=calibrate_from,
     holdout_from=holdout_from,
     late_after_min=late_after_min,

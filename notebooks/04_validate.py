@@ -23,7 +23,7 @@
 # **Reads** `holdout_scores`, and `features` for the champion. **Writes** no table: it hands on the verdict of the gate.
 
 # %%
-from flightdelay import evaluate, figures, model
+from flightdelay import evaluate, features, figures, model
 from stagebook import stage
 
 # %% [markdown]
@@ -36,6 +36,7 @@ gate: list[dict] = [  # rules that must all hold; a metric against a threshold, 
     {"metric": "roc_auc", "better_than": "champion"},
     {"metric": "roc_auc", "slices": ["origin"], "threshold": 0.55, "min_slice_rows": 500},
 ]  # empty is refused: a gate without rules would let every model pass
+feature_version: str = ""  # version of the code whose features are read; empty means that of the code at hand
 
 # %% [markdown]
 # ## The same flights for all
@@ -47,7 +48,8 @@ scored = stage.to_pandas(stage.read("holdout_scores"))
 champion = stage.champion(trusted=model.TRUSTED_TYPES)
 candidates = {"model": scored["score"], "baseline": scored["baseline_score"]}
 if champion is not None:
-    days = stage.read("features", where=[("dep_date_local", ">=", scored["dep_date_local"].min())])
+    since = ("dep_date_local", ">=", scored["dep_date_local"].min())
+    days = stage.read("features", where=[*features.of_version(feature_version), since])
     candidates["champion"] = model.score(champion, evaluate.align(stage.to_pandas(days), scored))
 
 # %%

@@ -24,7 +24,7 @@
 # registry: `candidate` always, `champion` only if the gate passed.
 
 # %%
-from flightdelay import model
+from flightdelay import features, model
 from stagebook import stage
 
 # %% [markdown]
@@ -33,6 +33,7 @@ from stagebook import stage
 # %% tags=["parameters"]
 model_file: str = ""  # reference to the fitted model, as `train` glued it; empty means the newest
 metrics: dict = {}  # figures on the hold-out, as `validate` glued them
+feature_version: str = ""  # version of the code whose features are read; empty means that of the code at hand
 gate_passed: bool = False  # the gate's verdict, as `validate` glued it
 
 # %% [markdown]
@@ -43,7 +44,9 @@ gate_passed: bool = False  # the gate's verdict, as `validate` glued it
 # %%
 fitted = stage.load_saved_model(model_file, trusted=model.TRUSTED_TYPES)
 columns = model.features_of(fitted)
-rows = stage.head(stage.read("features", columns=columns, where=[("month", "=", 12)]))
+rows = stage.head(
+    stage.read("features", columns=columns, where=[*features.of_version(feature_version), ("month", "=", 12)])
+)
 version = stage.register_model(
     fitted,
     example=model.example(rows, columns),

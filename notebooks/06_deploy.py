@@ -24,7 +24,7 @@
 # version and month), `thresholds`, the model card and the consumer's schema.
 
 # %%
-from flightdelay import card, evaluate, figures, model, schema, serve
+from flightdelay import card, evaluate, features, figures, model, schema, serve
 from IPython.display import Markdown
 from stagebook import stage
 
@@ -33,6 +33,7 @@ from stagebook import stage
 
 # %% tags=["parameters"]
 month: str = "2013-12"  # month to score, by local day of departure
+feature_version: str = ""  # version of the code whose features are read; empty means that of the code at hand
 late_after_min: int = 15  # minutes after schedule at arrival that count as late; for the model card
 
 # %% [markdown]
@@ -46,7 +47,7 @@ stage.claim(champion is not None, "there is a champion")
 version = stage.champion_version()
 predictions = serve.predictions(
     champion,
-    stage.to_pandas(stage.read("features", where=serve.month_filter(month))),
+    stage.to_pandas(stage.read("features", where=[*features.of_version(feature_version), *serve.month_filter(month)])),
     model_version=version,
     month=month,
 )
