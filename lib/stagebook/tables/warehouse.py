@@ -102,7 +102,8 @@ class Warehouse:
         """
         path = self.path(name)
         whole = self.engine.committed(path, _app_id(run_id, stage, name))
-        return whole or self.engine.newest_of(path, run_id=run_id, stage=stage)
+        newest = self.engine.newest_of(path, run_id=run_id, stage=stage)
+        return max((found for found in (newest, whole) if found), key=lambda found: found.version, default=None)
 
     def stale(self, schema: TableSchema, parts: Parts, *, everything: bool = False) -> Stale:
         """The parts that the newest version of a table lacks or has from other inputs; see `parts.compare`."""

@@ -98,6 +98,13 @@ def test_a_mended_part_replaces_the_part(warehouse):
     assert rows(warehouse) == {2: 5}
 
 
+def test_a_stage_that_replaces_a_part_of_what_it_wrote_is_known_by_its_last_commit(warehouse):
+    writer = Writer("r", "s", 1)
+    warehouse.write(frame("r", 1), SCHEMA, writer=writer)
+    part = warehouse.write(frame("r", 2), SCHEMA, writer=writer, replace=[("month", "=", 2)])
+    assert warehouse.committed("t", run_id="r", stage="s").version == part.version == 1
+
+
 def test_two_stages_of_a_run_write_for_themselves(warehouse):
     for stage, version in [("a", 0), ("b", 1), ("a", 0)]:
         assert warehouse.write(frame("r"), SCHEMA, writer=Writer("r", stage, 1)).version == version
