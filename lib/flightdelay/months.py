@@ -17,7 +17,9 @@ assert LOOKBACK.days < 28, "the features of a month follow from its flights and 
 
 def number(date: str) -> nw.Expr:
     """The month of a date column as yyyymm."""
-    return nw.col(date).dt.year().cast(nw.Int32()) * 100 + nw.col(date).dt.month().cast(nw.Int32())
+    year, month = nw.col(date).dt.year().cast(nw.Int32()), nw.col(date).dt.month().cast(nw.Int32())
+    # One type on all engines, since fingerprints tell types apart: pandas would make 64 bits of the product.
+    return (year * 100 + month).cast(nw.Int32())
 
 
 def before(month: int) -> int:

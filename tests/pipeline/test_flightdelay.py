@@ -86,6 +86,47 @@ def test_the_run_leaves_a_report_and_a_page_for_every_finished_attempt(record, p
         assert (folder / f"stages/{name}/attempt-{last}.html").exists()
 
 
+READER = """
+# %% tags=["parameters"]
+feature_version: str = ""  # of the code
+# %%
+from stagebook import stage
+rows = stage.read("features", columns=["flight"], where=[("feature_version", "=", feature_version)])
+stage.glue("rows", stage.count(rows))
+"""
+
+ANOTHER = f"""
+pipeline: another
+stages:
+  again:
+    notebook: {ROOT}/notebooks/02_feature_build.py
+    reads: [flights, weather, planes]
+    writes: [features]
+  reader:
+    notebook: reader.py
+    depends_on: [again]
+    reads: [features]
+    parameters: {{feature_version: "{{{{tasks.again.values.feature_version}}}}"}}
+"""
+
+
+@pytest.mark.pipeline
+def test_another_pipeline_builds_no_month_again_and_reads_the_features_by_name_and_version(record, places):
+    (places / "reader.py").write_text(READER)
+    (places / "another.yaml").write_text(ANOTHER)
+    table, built = places / "warehouse/tables/features", record["stages"]["feature_build"]
+    files = DeltaTable(table).file_uris()
+    words = [*command(places, "--engine", "polars", "--json")]
+    words[words.index("dev.yaml")] = str(places / "another.yaml")
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    stages = json.loads(ended.stdout)["stages"]
+    assert (stages["again"]["scraps"]["built_months"], stages["reader"]["scraps"]["rows"]) == ([], 336_776)
+    assert stages["again"]["scraps"]["feature_version"] == built["scraps"]["feature_version"]
+    assert stages["again"]["outputs"]["features"]["version"] == built["outputs"]["features"]["version"] + 1
+    assert DeltaTable(table).file_uris() == files
+
+
 @pytest.mark.pipeline
 def test_a_challenger_that_is_no_better_registers_but_a_refused_one_is_not_promoted(record, places):
     words = ["--from", "validate", "-p", "gate=[{metric: roc_auc, threshold: 0.9}]", "--json"]

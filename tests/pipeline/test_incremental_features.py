@@ -8,6 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from flightdelay import features, months, prep, schema, source
+from stagebook.engines.local import LocalEngine
 from stagebook.engines.polars import PolarsEngine
 from stagebook.tables.warehouse import Warehouse, Writer
 
@@ -95,6 +96,11 @@ def test_built_month_by_month_it_equals_a_full_rebuild_row_by_row(warehouse, inp
             assert set(DeltaTable(warehouse.path("features")).file_uris()) == files, step
         full = features.build(now["flights"], now["weather"], now["planes"])
         pd.testing.assert_frame_equal(held(warehouse), in_order(full), obj=step)
+
+
+def test_what_pandas_has_built_polars_does_not_build_again(tmp_path, inputs):
+    build(Warehouse(tmp_path, LocalEngine()), inputs, "pandas")
+    assert build(Warehouse(tmp_path, PolarsEngine()), inputs, "polars")[0] == {}
 
 
 def test_other_code_builds_all_months_and_keeps_those_of_the_old_code(tmp_path, inputs, monkeypatch):
