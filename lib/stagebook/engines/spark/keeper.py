@@ -44,12 +44,12 @@ class Use:
     last: float = field(default_factory=time.time)
     seconds: float = 0.0
 
-    def look(self, connected: bool, told: Path, pid: int) -> None:
+    def look(self, connected: bool, told: Path, pid: int, since: float) -> None:
         """Note a look at the server; to have found it by its file is a use, since a client will come."""
         now = time.time()
         if connected:
             self.last = now
-            self.seconds += _LOOK_SECONDS
+            self.seconds += since
         with contextlib.suppress(FileNotFoundError):
             if _tells_of(told, pid):
                 self.last = max(self.last, min(now, told.stat().st_mtime))
@@ -102,13 +102,13 @@ def _keep(server: "subprocess.Popen[bytes]", launch: Launch, asked: list[int], u
     known = {"pid": server.pid, "created": psutil.Process(server.pid).create_time(), "keeper": os.getpid()}
     address = {"port": launch.port, "token": launch.token, "log": launch.log}
     atomic.write_json(told, known | address | {"idle_seconds": launch.idle_seconds, **launch.facts}, 0o600)
-    looked = 0.0
+    looked, every = 0.0, min(_LOOK_SECONDS, launch.idle_seconds / 4)
     while server.poll() is None:
         if asked:
             return _STOPPED
-        if time.monotonic() - looked >= _LOOK_SECONDS:
+        if time.monotonic() - looked >= every:
             looked = time.monotonic()
-            use.look(bool(_connections(server.pid, launch.port, psutil.CONN_ESTABLISHED)), told, server.pid)
+            use.look(bool(_connections(server.pid, launch.port, psutil.CONN_ESTABLISHED)), told, server.pid, every)
         if time.time() - use.last > launch.idle_seconds:
             return _IDLE
         time.sleep(_POLL_SECONDS)
