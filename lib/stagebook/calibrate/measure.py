@@ -22,6 +22,7 @@ from stagebook.model.pipeline import SparkSettings
 
 SIZES = (100_000, 1_000_000, 3_000_000)
 COLD_START_SECONDS = 15.0
+LONG_SECONDS = 5.0
 
 
 class NotMeasured(StagebookError):
@@ -54,7 +55,7 @@ def calibrate(
                 cold += _warm_up(events, people, Path(temporary) / "out", spark)
             for engine in engines:
                 for kind in KINDS:
-                    told = measure(engine, kind, events, people, Path(temporary) / "out", spark)
+                    told = _twice(engine, kind, events, people, Path(temporary) / "out", spark)
                     points[engine][kind].append(Point(size, round(told["seconds"], 3), told["peak_bytes"]))
                     starts[engine].append(told["start_seconds"])
                     tell(f"{rows:>12,} rows  {kind:10} {engine:7} {told['seconds']:7.2f} s")
@@ -63,6 +64,14 @@ def calibrate(
     start_seconds["spark_cold"] = round(start_seconds["spark"] + cold, 2)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Calibration(points, start_seconds, os.cpu_count() or 1, now)
+
+
+def _twice(engine: str, kind: str, events: Path, people: Path, out: Path, spark: SparkSettings) -> dict[str, Any]:
+    """The faster of two measurements: what disturbs one only ever makes it slower. Long ones are made once."""
+    first = measure(engine, kind, events, people, out, spark)
+    if first["seconds"] > LONG_SECONDS:
+        return first
+    return min(first, measure(engine, kind, events, people, out, spark), key=lambda told: told["seconds"])
 
 
 def measure(engine: str, kind: str, events: Path, people: Path, out: Path, spark: SparkSettings) -> dict[str, Any]:

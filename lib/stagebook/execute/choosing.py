@@ -42,14 +42,13 @@ def machine(spark: SparkSettings) -> Machine:
     """Memory, cores, and where Spark would compute."""
     import os
 
-    import psutil
-
+    from stagebook.engines.memory import memory
     from stagebook.engines.spark.launch import driver_memory_bytes
 
-    memory = psutil.virtual_memory()
+    found = memory()
     state = _spark(spark)
     heap = 0 if state in ("warm", "cluster") else driver_memory_bytes(spark)
-    return Machine(memory.total, memory.available, os.cpu_count() or 1, state, heap)
+    return Machine(found.total, found.free, os.cpu_count() or 1, state, heap)
 
 
 def _spark(spark: SparkSettings) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
+from stagebook.engines.memory import memory
 from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
 from stagebook.model.tables import Commit, Parts, Predicates, Stale, TableSchema, TableSize
 from stagebook.tables import parts as part_by_part
@@ -155,11 +156,9 @@ class Warehouse:
         return self.engine.to_arrow(few).to_pandas(types_mapper=pd.ArrowDtype)
 
     def _refuse_too_large(self, frame: Any, limit: int | None) -> None:
-        import psutil
-
         rows = self.engine.count(frame)
         size = rows * row_bytes(frame)
-        allowed = psutil.virtual_memory().available // 4
+        allowed = memory().free // 4
         if limit is not None and rows > limit:
             raise TooLarge.of(rows, size, limit=f"{limit:,} rows")
         if limit is None and size > allowed:

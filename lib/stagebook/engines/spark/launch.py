@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+from stagebook.engines.memory import memory
 from stagebook.engines.spark import archive, java
 from stagebook.model.pipeline import SparkSettings
 
@@ -59,12 +60,12 @@ def plan(settings: SparkSettings, folder: Path, *, port: int, token: str, told: 
     Raises:
         JavaMissing: see `java.home`.
     """
-    home, memory, java_home = _spark_home(), driver_memory_bytes(settings), java.home()
+    home, heap, java_home = _spark_home(), driver_memory_bytes(settings), java.home()
     jars = _delta_jars(folder)
     command = [str(home / "bin" / "spark-submit"), "--master", master(settings), "--name", "stagebook"]
     command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
-    command += ["--driver-memory", f"{memory // 1024**2}m", *_delta(settings, folder, jars)]
-    for key, value in (_configuration(settings, folder, port, memory) | dict(settings.conf)).items():
+    command += ["--driver-memory", f"{heap // 1024**2}m", *_delta(settings, folder, jars)]
+    for key, value in (_configuration(settings, folder, port, heap) | dict(settings.conf)).items():
         command += ["--conf", f"{key}={value}"]
     environment = {
         "JAVA_HOME": str(java_home),
@@ -74,7 +75,7 @@ def plan(settings: SparkSettings, folder: Path, *, port: int, token: str, told: 
     }
     if _on_loopback(settings):
         environment["SPARK_LOCAL_IP"] = "127.0.0.1"
-    facts = {"master": master(settings), "python": sys.executable, "driver_memory_bytes": memory}
+    facts = {"master": master(settings), "python": sys.executable, "driver_memory_bytes": heap}
     classes = archive.path(folder, java_home, [*(home / "jars").glob("*.jar"), *jars])
     return Launch(
         [*command, "spark-internal"],
@@ -92,19 +93,17 @@ def plan(settings: SparkSettings, folder: Path, *, port: int, token: str, told: 
 
 def driver_memory_bytes(settings: SparkSettings) -> int:
     """The heap: what the profiles ask for, else a third of the memory, 1 to 16 GiB."""
-    import psutil
-
     if settings.driver_memory_gb is not None:
         return int(settings.driver_memory_gb * GIB)
-    return max(GIB, min(16 * GIB, psutil.virtual_memory().total // 3))
+    return max(GIB, min(16 * GIB, memory().total // 3))
 
 
-def broadcast_bytes(memory: int) -> int:
+def broadcast_bytes(heap: int) -> int:
     """How large the small side of a join may be in memory, to be sent to all: 1/64 of the heap, 16 to 256 MiB."""
-    return max(16 * 1024**2, min(256 * 1024**2, memory // 64))
+    return max(16 * 1024**2, min(256 * 1024**2, heap // 64))
 
 
-def _configuration(settings: SparkSettings, folder: Path, port: int, memory: int) -> dict[str, str]:
+def _configuration(settings: SparkSettings, folder: Path, port: int, heap: int) -> dict[str, str]:
     fixed = {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -122,8 +121,8 @@ def _configuration(settings: SparkSettings, folder: Path, port: int, memory: int
         "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
         "spark.databricks.delta.snapshotPartitions": "2",
         # Small sides are sent to all: the default of 10 MB was made for other machines.
-        "spark.sql.autoBroadcastJoinThreshold": str(broadcast_bytes(memory)),
-        "spark.driver.maxResultSize": f"{memory // 2 // 1024**2}m",
+        "spark.sql.autoBroadcastJoinThreshold": str(broadcast_bytes(heap)),
+        "spark.driver.maxResultSize": f"{heap // 2 // 1024**2}m",
         "spark.scheduler.mode": "FAIR",
         "spark.ui.enabled": "false",
         "spark.log.level": "WARN",

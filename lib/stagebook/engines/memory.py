@@ -1,0 +1,72 @@
+"""The memory that this process may use: the machine's, or less where its container is limited."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes in all, and bytes that are free; files that Linux keeps in memory count as free."""
+
+    total: int
+    free: int
+
+
+def memory(own: Path = OWN, root: Path = CGROUPS) -> Memory:
+    """What there is now, under the narrowest limit of the control groups (version 1 or 2) of this process."""
+    import psutil
+
+    machine = psutil.virtual_memory()
+    limits = [Memory(machine.total, machine.available), *_limits(own, root)]
+    return Memory(min(limit.total for limit in limits), min(limit.free for limit in limits))
+
+
+def _limits(own: Path, root: Path) -> Iterator[Memory]:
+    for folder, limit, usage, cache in _groups(own, root):
+        total = _number(folder / limit)
+        if total is not None:
+            used = (_number(folder / usage) or 0) - _cached(folder, cache)
+            yield Memory(total, max(0, total - used))
+
+
+def _groups(own: Path, root: Path) -> Iterator[tuple[Path, str, str, str]]:
+    """Each group that this process is in, up to the root, and what its files are called.
+
+    In a container the path is that of the host, while the files are those of the container: the root is
+    looked at in any case.
+    """
+    try:
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif controllers == "memory":
+            base, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        below = PurePosixPath(path.lstrip("/"))
+        for part in dict.fromkeys([below, *below.parents, PurePosixPath()]):
+            yield base / part, *names
+
+
+def _number(file: Path) -> int | None:
+    """The number in a file; None where there is none, as for `max`."""
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _cached(folder: Path, name: str) -> int:
+    try:
+        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(value) for key, value in (line.split() for line in lines) if key == name)

@@ -1,0 +1,58 @@
+"""The memory of a process in a container is the container's."""
+
+import psutil
+import pytest
+
+from stagebook.engines.memory import Memory, memory
+
+MB = 1024**2
+
+
+@pytest.fixture
+def cgroups(tmp_path):
+    """`cgroups("0::/a/b", {"a/memory.max": "1000"})` gives the two paths that `memory` takes."""
+
+    def make(own, files):
+        for name, text in files.items():
+            path = tmp_path / "root" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{text}\n")
+        (tmp_path / "own").write_text(f"{own}\n")
+        return tmp_path / "own", tmp_path / "root"
+
+    return make
+
+
+V2 = {"a/memory.max": 300 * MB, "a/memory.current": 200 * MB, "a/memory.stat": f"anon 5\ninactive_file {50 * MB}"}
+V1 = {
+    "memory/a/memory.limit_in_bytes": 300 * MB,
+    "memory/a/memory.usage_in_bytes": 200 * MB,
+    "memory/a/memory.stat": f"inactive_file 7\ntotal_inactive_file {50 * MB}",
+}
+HOST = {name.removeprefix("a/"): text for name, text in V2.items()}
+
+
+@pytest.mark.parametrize(
+    ("own", "files"),
+    [
+        ("0::/a", V2),
+        ("0::/a/b", V2 | {"a/b/memory.max": "max"}),
+        ("0::/a/b", V2 | {"a/b/memory.max": 900 * MB, "a/b/memory.current": 100 * MB}),
+        ("0::/docker/of-the-host", HOST),
+        ("5:cpu:/x\n4:memory:/a\n0::/", V1),
+        ("4:memory:/a", V1 | {"memory/memory.limit_in_bytes": 9223372036854771712}),
+    ],
+)
+def test_the_narrowest_limit_counts_and_cached_files_are_free(cgroups, own, files):
+    assert memory(*cgroups(own, files)) == Memory(300 * MB, 150 * MB)
+
+
+@pytest.mark.parametrize("files", [{}, {"a/memory.max": "max"}, {"a/memory.max": 2**62}])
+def test_without_a_limit_it_is_the_machine_s(cgroups, files):
+    found, machine = memory(*cgroups("0::/a", files)), psutil.virtual_memory()
+    assert found.total == machine.total
+    assert abs(found.free - machine.available) < 500 * MB
+
+
+def test_where_there_are_no_control_groups_it_is_the_machine_s(tmp_path):
+    assert memory(tmp_path / "none", tmp_path).total == psutil.virtual_memory().total
