@@ -187,11 +187,10 @@ def _retry(spec: RetrySpec, defaults: RetrySpec, retries: int | None) -> RetryPo
 
 
 def _narrowed(spec: StageSpec) -> dict[str, Narrowed]:
-    if isinstance(spec.reads, list):
-        return {}
     return {
         name: Narrowed(None if read.columns is None else tuple(read.columns), tuple(read.where))
         for name, read in spec.reads.items()
+        if read.columns or read.where
     }
 
 

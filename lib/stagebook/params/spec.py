@@ -6,7 +6,7 @@ are the reference that the README's table is checked against.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from stagebook.model.gate import Metric
 from stagebook.model.pipeline import RunIf
@@ -36,13 +36,20 @@ class RetrySpec(Strict):
     )
 
 
+Condition = Annotated[tuple[str, Literal["=", "!=", "<", "<=", ">", ">=", "in"], Any], Field(strict=False)]
+
+
 class ReadSpec(Strict):
     """What a stage needs of a table; says how much it is, for the choice of an engine."""
 
     columns: list[str] | None = Field(default=None, min_length=1, description="the columns that are read; default: all")
-    where: list[tuple[str, str, Any]] = Field(
-        default_factory=list, strict=False, description='conditions such as `[month, "=", 12]`'
-    )
+    where: list[Condition] = Field(default_factory=list, description='conditions such as `[month, "=", 12]`')
+
+
+def _whole(reads: Any) -> Any:
+    """A list of names as tables that are read whole."""
+    named = isinstance(reads, list) and all(isinstance(name, str | int) for name in reads)
+    return {name: {} for name in reads} if named else reads
 
 
 class StageSpec(RetrySpec):
@@ -51,8 +58,8 @@ class StageSpec(RetrySpec):
     notebook: str = Field(description="path of the notebook, from the project's root")
     depends_on: list[str] = Field(default_factory=list, description="stages that must end first")
     parameters: dict[str, Any] = Field(default_factory=dict, description="values for the parameters cell")
-    reads: list[Name] | dict[Name, ReadSpec] = Field(
-        default_factory=list, description="tables that the stage reads, pinned for the run; or what it needs of each"
+    reads: Annotated[dict[Name, ReadSpec], BeforeValidator(_whole)] = Field(
+        default_factory=dict, description="tables that the stage reads, pinned for the run; or what it needs of each"
     )
     writes: list[Name] = Field(default_factory=list, description="tables that the stage must have written")
     run_if: RunIf = Field(
