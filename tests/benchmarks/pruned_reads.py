@@ -20,7 +20,7 @@ from stagebook.engines.polars import PolarsEngine
 from stagebook.tables.warehouse import Warehouse
 
 COLUMNS = ["month", "dest", "carrier", "dep_delay", "distance"]
-CASES = {"one month": [("month", "=", 6)], "one destination": [("dest", "=", "ANC")]}
+CASES = {"one month": [("month", "=", 6)], "one destination": [("dest", "=", "SAN")]}
 ROWS = 10_000_000
 
 

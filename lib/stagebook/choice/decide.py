@@ -12,6 +12,9 @@ ENGINES = (*LOCAL, "spark")
 PANDAS_FACTOR = 5
 """pandas may hold its table so many times over while it computes."""
 
+SEVERAL = 2
+"""Each kind of work is measured alone; a stage with several holds the result of one while it does the next."""
+
 UNDECLARED = ("scan", "aggregate")
 """The kinds of work of a stage that declares none."""
 
@@ -81,7 +84,8 @@ def choose(work: Sequence[str], inputs: Sequence[Input], machine: Machine, measu
     candidates = tuple(_candidate(engine, kinds, inputs, machine, measured) for engine in ENGINES)
     open_to_us = [candidate for candidate in candidates if not candidate.refused]
     if not open_to_us:
-        least = min(candidates, key=lambda candidate: candidate.peak_bytes)
+        there = [found for found in candidates if isfinite(found.seconds) and (found.engine in LOCAL or machine.spark)]
+        least = min(there, key=lambda candidate: candidate.peak_bytes)
         why = f"no engine fits ({least.refused}); {least.engine} needs the least memory"
         return Choice(least.engine, why, candidates)
     best = min(open_to_us, key=lambda candidate: candidate.seconds)
@@ -96,7 +100,7 @@ def _candidate(
     size = sum(table.memory_bytes for table in inputs)
     scan = measured.seconds(engine, "scan", size)
     seconds = scan + sum(max(0.0, measured.seconds(engine, kind, size) - scan) for kind in kinds)
-    peak = max(measured.peak_bytes(engine, kind, size) for kind in kinds)
+    peak = max(measured.peak_bytes(engine, kind, size) for kind in kinds) * (SEVERAL if len(kinds) > 1 else 1)
     start = measured.start_seconds["spark_cold" if engine == "spark" and machine.spark == "cold" else engine]
     refused = _refused(engine, size, peak, machine)
     return Candidate(engine, start + seconds, int(peak), refused)

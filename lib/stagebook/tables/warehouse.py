@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
+from stagebook.engines.estimate import frame_row_bytes
 from stagebook.engines.memory import memory
 from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
 from stagebook.model.tables import Commit, Parts, Predicates, Stale, TableSchema, TableSize
@@ -157,7 +158,7 @@ class Warehouse:
 
     def _refuse_too_large(self, frame: Any, limit: int | None) -> None:
         rows = self.engine.count(frame)
-        size = rows * row_bytes(frame)
+        size = rows * frame_row_bytes(frame)
         allowed = memory().free // 4
         if limit is not None and rows > limit:
             raise TooLarge.of(rows, size, limit=f"{limit:,} rows")
@@ -250,14 +251,6 @@ class Warehouse:
         if not 0 <= version <= latest:
             raise UnknownTable.at(name, version, latest=latest)
         return version
-
-
-def row_bytes(frame: Any) -> int:
-    """Bytes of a row of a frame of any engine in memory; text counts as 24."""
-    import narwhals as nw
-
-    wide = {nw.String: 24, nw.Int8: 1, nw.Boolean: 1, nw.Int16: 2, nw.Int32: 4, nw.Float32: 4, nw.Date: 4}
-    return sum(wide.get(type(kind), 8) for kind in nw.from_native(frame).collect_schema().dtypes())
 
 
 def _persist(write: Callable[[], Commit]) -> Commit:

@@ -33,7 +33,7 @@ CASES = [
     ("more than one machine holds", 9, ["join"], {}, "spark"),
     ("the same, and Spark is warm", 9, ["join"], {"spark": "warm"}, "spark"),
     ("the same, on a cluster", 9, ["join"], {"spark": "cluster"}, "spark"),
-    ("the same without Java: whatever needs the least memory", 9, ["join"], {"spark": ""}, "spark"),
+    ("the same without Java: whatever needs the least memory", 9, ["join"], {"spark": ""}, "polars"),
     ("little memory is free: polars would not fit", 1, ["join"], {"free_bytes": 3 * GB, "spark": "warm",
                                                                    "spark_memory_bytes": 0}, "spark"),
 ]  # fmt: skip
@@ -60,6 +60,11 @@ def test_the_reason_names_sizes_the_others_and_why_they_cannot():
 def test_all_tables_that_are_read_count():
     one, both = (choose(["join"], [table(2)] * n, machine(spark="warm"), MEASURED) for n in (1, 2))
     assert both.candidates[1].seconds > one.candidates[1].seconds
+
+
+def test_a_stage_that_does_several_things_needs_more_memory_than_each_of_them():
+    one, several = (choose(["join"] * n, [table(2)], MACHINE, MEASURED).candidates[1] for n in (1, 3))
+    assert several.peak_bytes == 2 * one.peak_bytes
 
 
 def test_the_record_keeps_what_was_predicted_of_each_candidate():

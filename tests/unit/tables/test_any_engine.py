@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 
 from stagebook.engines.base import Engine
+from stagebook.engines.estimate import frame_row_bytes
 from stagebook.errors import SchemaViolation, TooLarge
 from stagebook.model.tables import Column, Kind, TableSchema
 from stagebook.tables.contract import check
-from stagebook.tables.warehouse import Warehouse, Writer, row_bytes
+from stagebook.tables.warehouse import Warehouse, Writer
 
 COLUMNS = (
     Column("id", Kind.INT32, "key"),
@@ -277,5 +278,5 @@ def test_the_head_has_as_many_rows_as_are_asked_for_and_the_types_of_all(warehou
 
 
 def test_a_row_is_as_wide_on_every_engine(engine):
-    assert row_bytes(frame(engine)) == 4 + 24 + 2 + 8 + 8 + 4 + 1
+    assert frame_row_bytes(frame(engine)) == 4 + 16 + 2 + 8 + 8 + 4 + 1
     assert nw.from_native(frame(engine)).collect_schema().names() == TYPES.names

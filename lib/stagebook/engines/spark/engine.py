@@ -13,6 +13,7 @@ from stagebook.engines.arrow import arrow_schema, from_local, plain
 from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.creation import create_empty
 from stagebook.engines.deltalog import DeltaLog, opened, read_metadata, transaction
+from stagebook.engines.estimate import frame_row_bytes, row_bytes
 from stagebook.engines.local import LocalEngine
 from stagebook.engines.spark import joins, types
 from stagebook.errors import SchemaViolation, UnknownColumn
@@ -135,11 +136,11 @@ class SparkEngine(DeltaLog):
 
     def _sides(self, left: "DataFrame", right: "DataFrame", on: Sequence[str]) -> joins.Sides:
         """Sizes by counting; the key's histogram only where the right side is too large to be sent to all."""
-        right_bytes = right.count() * types.frame_row_bytes(right)
+        right_bytes = right.count() * frame_row_bytes(right)
         small = right_bytes <= self._broadcast_bytes
         rows = 0 if small else left.count()
         return joins.Sides(
-            left_bytes=rows * types.frame_row_bytes(left),
+            left_bytes=rows * frame_row_bytes(left),
             right_bytes=right_bytes,
             left_rows=rows,
             heavy=() if small else joins.histogram(left, on, rows),
@@ -258,7 +259,7 @@ class SparkEngine(DeltaLog):
         """Rows in ranges of the layout's columns, in as many files as their bytes ask for."""
         layout = order.schema.layout
         by = [*layout.partition_by, *layout.z_order]
-        size = data.count() * types.row_bytes(order.schema) * COMPRESSED
+        size = data.count() * row_bytes(arrow_schema(order.schema).types) * COMPRESSED
         files = max(1, ceil(size / layout.target_file_bytes))
         ranged = data.repartitionByRange(files, *by) if by and files > 1 else data.coalesce(files)
         return ranged.sortWithinPartitions(*by) if by else ranged

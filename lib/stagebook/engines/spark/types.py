@@ -38,16 +38,6 @@ _MAY_BECOME = {
     Kind.DATE: {"date", "void"},
     Kind.TIMESTAMP: {"timestamp", "void"},
 }
-_BYTES = {
-    Kind.STRING: 8,
-    Kind.INT16: 2,
-    Kind.INT32: 4,
-    Kind.INT64: 8,
-    Kind.FLOAT64: 8,
-    Kind.BOOL: 1,
-    Kind.DATE: 4,
-    Kind.TIMESTAMP: 8,
-}
 
 
 def to_arrow(schema: "StructType") -> "pa.Schema":
@@ -145,18 +135,6 @@ def total_hash(columns: Sequence[str]) -> "Column":
 def quoted(name: str) -> str:
     """A column's name as SQL text."""
     return "`" + name.replace("`", "``") + "`"
-
-
-def row_bytes(schema: TableSchema) -> int:
-    """Bytes of a row in memory, by the declared kinds; text counts as eight."""
-    return sum(_BYTES[column.kind] for column in schema.columns)
-
-
-def frame_row_bytes(frame: "DataFrame") -> int:
-    """Bytes of a row of a frame in memory, by its types; text counts as 24, what is nested as 64."""
-    wide = {"string": 24, "tinyint": 1, "boolean": 1, "smallint": 2, "int": 4, "float": 4, "date": 4}
-    kinds = [field.dataType.simpleString() for field in frame.schema.fields]
-    return sum(64 if "<" in kind else wide.get(kind, 8) for kind in kinds)
 
 
 def parse_bytes(text: str, default: int) -> int:
