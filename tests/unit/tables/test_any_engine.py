@@ -9,6 +9,7 @@ import pytest
 
 from stagebook.engines.base import Engine
 from stagebook.engines.estimate import frame_row_bytes
+from stagebook.engines.memory import Memory
 from stagebook.errors import SchemaViolation, TooLarge
 from stagebook.model.tables import Column, Kind, TableSchema
 from stagebook.tables.contract import check
@@ -265,7 +266,7 @@ def test_too_large_a_frame_is_refused_and_told_what_to_do(warehouse):
 def test_without_a_limit_a_quarter_of_the_free_memory_is_one(warehouse, monkeypatch):
     if warehouse.engine.name == "pandas":
         return
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 400}))
+    monkeypatch.setattr("stagebook.tables.warehouse.memory", lambda: Memory(total=400, free=400))
     with pytest.raises(TooLarge, match=r"the limit is 0\.0 GB, a quarter of the free memory"):
         warehouse.to_pandas(frame(warehouse.engine))
 
