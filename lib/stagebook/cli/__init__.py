@@ -16,6 +16,7 @@ app = App(
     result_action="return_value",
 )
 app.command("stagebook.cli.run:run", name="run")
+app.command("stagebook.cli.accept:accept", name="accept")
 app.command("stagebook.cli.runs:runs", name="runs")
 app.command("stagebook.cli.runs:track", name="track")
 app.command("stagebook.cli.models:app", name="models")

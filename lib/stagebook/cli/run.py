@@ -20,6 +20,7 @@ def run(
     last: Annotated[tuple[str, ...], Parameter(name="--to", negative=())] = (),
     only: Annotated[tuple[str, ...], Parameter(name="--only", negative=(), allow_leading_hyphen=False)] = (),
     force: Annotated[list[str] | None, Parameter(name=("--force", "-f"), negative=(), consume_multiple=True)] = None,
+    reuse: Annotated[bool, Parameter(name="--reuse", negative="--no-reuse")] = True,
     resume: Annotated[list[str] | None, Parameter(name="--resume", negative=(), consume_multiple=True)] = None,
     jobs: Annotated[int, Parameter(name=("--jobs", "-j"), validator=Number(gte=1))] = 1,
     keep_going: Annotated[bool, Parameter(name=("--keep-going", "-k"), negative=())] = False,
@@ -54,6 +55,8 @@ def run(
         Run only these stages; +b with all upstream, b+ with all downstream (comma-separated).
     force:
         Run these stages again, with all downstream, although they have a result; without names, all.
+    reuse:
+        Take results of earlier runs for stages that nothing has changed for; --no-reuse runs them all.
     resume:
         Go on with this run, or with the last one; finished stages are not run again.
     jobs:
@@ -97,6 +100,7 @@ def run(
         run_id=run_id,
         jobs=jobs,
         keep_going=keep_going,
+        reuse=reuse,
     )
     surface = Surface(
         display=choose(quiet=quiet or dry_run, verbose=verbose, plain=not progress or json),

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 JoinHow = Literal["inner", "left"]
 
-RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT, PARTS = (
-    f"stagebook.{key}" for key in ("run_id", "stage", "attempt", "dropped", "content", "parts")
+RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT, PARTS, REPLACED = (
+    f"stagebook.{key}" for key in ("run_id", "stage", "attempt", "dropped", "content", "parts", "replaced")
 )
 """Keys of a commit's metadata in the Delta log. Spark carries them as JSON in `userMetadata`."""
 
@@ -60,6 +60,18 @@ class TableLog(Protocol):
 
     def metadata(self, path: Path, version: int) -> Mapping[str, Any]:
         """The metadata of one commit; empty where the log no longer has it."""
+        ...
+
+    def identity(self, path: Path, version: int) -> str | None:
+        """What tells the rows of a version apart from other rows: equal identities, equal rows and columns.
+
+        Versions that only rearrange files keep it, and so does a later commit of the same whole content. None
+        where the log no longer tells; that equals nothing.
+        """
+        ...
+
+    def intact(self, path: Path, version: int) -> bool:
+        """Whether a version can still be read whole: the log knows it, and all its files are there."""
         ...
 
     def content(self, path: Path) -> int | None:

@@ -1,5 +1,6 @@
 """What the log of a Delta table says: versions, who committed them, rows and bytes. No data is read."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines import protocol, pruning
-from stagebook.engines.base import ATTEMPT, DROPPED, PARTS, RUN_ID, STAGE
+from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, PARTS, REPLACED, RUN_ID, STAGE
 from stagebook.errors import UnknownTable, UnreadableTable, WriteConflict
 from stagebook.model.tables import Commit, Predicates, TableSize
 
@@ -72,13 +73,34 @@ class DeltaLog:
         """The metadata of one commit; empty where its log file is gone or carries none."""
         return read_metadata(path, version)
 
+    def identity(self, path: Path, version: int) -> str | None:
+        """What tells the rows of a version apart: its whole content, or the commit that last changed any.
+
+        None where the log no longer tells.
+        """
+        for candidate in sorted((found for found in _versions(path) if found <= version), reverse=True):
+            actions = list(_actions(path, candidate))
+            if not actions:
+                return None
+            if _may_change_rows(actions) or any("metaData" in action for action in actions):
+                return _identity(path, candidate)
+        return None
+
+    def intact(self, path: Path, version: int) -> bool:
+        """Whether a version can still be read whole: the log knows it, and all its files are there."""
+        try:
+            files = opened(path, version).file_uris()
+        except (UnknownTable, UnreadableTable):
+            return False
+        return all("://" in file or Path(file).exists() for file in files)
+
     def content(self, path: Path) -> int | None:
         """The newest version whose commit changed rows, or says of what parts the table consists.
 
         A commit whose log file is gone may have changed rows.
         """
         for version in sorted(_versions(path), reverse=True):
-            if PARTS in read_metadata(path, version) or _may_change_rows(path, version):
+            if PARTS in read_metadata(path, version) or _may_change_rows(list(_actions(path, version))):
                 return version
         return None
 
@@ -174,8 +196,15 @@ def _protocol(path: Path) -> tuple[int, list[str]]:
     return 1, []
 
 
-def _may_change_rows(path: Path, version: int) -> bool:
-    actions = list(_actions(path, version))
+def _identity(path: Path, version: int) -> str:
+    """By content where the commit wrote the table as a whole and says what; else the commit itself."""
+    metadata = read_metadata(path, version)
+    if CONTENT in metadata and PARTS not in metadata and REPLACED not in metadata:
+        return f"rows {metadata[CONTENT]}"
+    return f"commit {hashlib.sha256(_log_file(path, version).read_bytes()).hexdigest()[:32]}"
+
+
+def _may_change_rows(actions: Sequence[Mapping[str, Any]]) -> bool:
     files = [found for action in actions for kind in ("add", "remove") if (found := action.get(kind))]
     return not actions or any(found.get("dataChange", True) for found in files)
 
@@ -186,12 +215,16 @@ def _names(path: Path, version: int, app_id: str) -> bool:
 
 def _actions(path: Path, version: int) -> Iterator[dict[str, Any]]:
     try:
-        with (path / "_delta_log" / f"{version:020d}.json").open(encoding="utf-8") as lines:
+        with _log_file(path, version).open(encoding="utf-8") as lines:
             for line in lines:
                 if line.strip():
                     yield json.loads(line)
     except FileNotFoundError:
         return
+
+
+def _log_file(path: Path, version: int) -> Path:
+    return path / "_delta_log" / f"{version:020d}.json"
 
 
 def _versions(path: Path) -> set[int]:

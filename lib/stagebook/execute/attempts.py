@@ -1,5 +1,6 @@
 """One stage from its first attempt to its end: context, attempts, retries, what must be there after."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -10,12 +11,14 @@ from stagebook.execute import choosing, spark
 from stagebook.execute.crew import Crew
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.execute.retry import should_retry, wait_seconds
+from stagebook.execute.reusing import INGREDIENTS, Found
 from stagebook.execute.spark import SparkPlace
 from stagebook.execute.supervise import run_attempt
-from stagebook.model.context import VARIABLE, StageContext
+from stagebook.model.context import REGISTRY, VARIABLE, StageContext
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import AttemptStatus, RunRecord, StageStatus
 from stagebook.params.references import resolve
+from stagebook.reuse import Ingredients
 from stagebook.storage import atomic
 
 
@@ -40,12 +43,26 @@ class _Start:
     choice: Choice | None
 
 
-def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str) -> None:
-    """Attempt a stage until it succeeds, cannot, or may not any more; the record tells how it ended."""
+@dataclass(frozen=True)
+class _Depends:
+    """What an attempt depended on when it began: see `Results.began`."""
+
+    ingredients: Ingredients
+    files: Mapping[str, str]
+
+
+def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str, may_reuse: bool = False) -> None:
+    """Attempt a stage until it succeeds, cannot, or may not any more; the record tells how it ended.
+
+    With `may_reuse` an earlier result stands for it where nothing has changed, now that its inputs are known.
+    """
     record = crew.book.record
     try:
         parameters = resolve(dict(stage.parameters), lambda up, scrap: glued(record, up, scrap))
         inputs = pinned(pipeline, stage, record)
+        if may_reuse and (found := _found(stage, parameters, inputs, crew)):
+            settle_reused(stage.name, found, crew)
+            return
         engine, choice = _engine(pipeline, stage, inputs, crew)
     except StagebookError as error:
         crew.book.tell("stage_settled", stage=stage.name, status="failed", why=str(error))
@@ -55,12 +72,25 @@ def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str) -> None:
     tries = 0
     while True:
         tries += 1
-        outcome = _attempt(start, before + tries, crew, why if tries == 1 else "retry")
+        depends, outcome = _attempt(start, before + tries, crew, why if tries == 1 else "retry")
         if crew.stop.is_set() or not should_retry(outcome, tries, stage.retry):
             break
         if crew.stop.wait(wait_seconds(stage.retry, tries, crew.random)):
             break
-    _settle(start, outcome, crew, why)
+    _settle(start, outcome, crew, why, depends)
+
+
+def _found(stage: Stage, parameters: dict[str, Any], inputs: dict[str, int], crew: Crew) -> Found | None:
+    crew.results.look_again()
+    found = crew.results.find(stage, crew.results.ingredients(stage, parameters, inputs))
+    return found if found.result is not None else None
+
+
+def settle_reused(stage: str, found: Found, crew: Crew) -> None:
+    """Journal that an earlier result stands for a stage; from now on this run has it too."""
+    assert found.result is not None
+    crew.book.tell("stage_settled", stage=stage, status="reused", why=found.why, **found.result)
+    crew.results.remember(found.result["reuse"], crew.book.folder.run_id)
 
 
 def _engine(pipeline: Pipeline, stage: Stage, inputs: dict[str, int], crew: Crew) -> tuple[str, Choice | None]:
@@ -94,9 +124,12 @@ def pinned(pipeline: Pipeline, stage: Stage, record: RunRecord) -> dict[str, int
     return versions
 
 
-def _attempt(start: _Start, n: int, crew: Crew, why: str) -> Outcome:
+def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[_Depends, Outcome]:
     stage, folder = start.stage, crew.book.folder
     output = folder.attempt(stage.name, n)
+    crew.results.look_again()
+    ingredients = crew.results.ingredients(stage, start.parameters, start.inputs)
+    depends = _Depends(ingredients, crew.results.began(stage, ingredients, folder.attempt(stage.name, n, INGREDIENTS)))
     crew.book.tell(
         "attempt_started",
         stage=stage.name,
@@ -117,7 +150,7 @@ def _attempt(start: _Start, n: int, crew: Crew, why: str) -> Outcome:
         seconds=round(crew.seconds() - began, 3),
         **outcome.to_json(),
     )
-    return outcome
+    return depends, outcome
 
 
 def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
@@ -186,8 +219,8 @@ def _with_tables(start: _Start, outcome: Outcome, crew: Crew) -> Outcome:
     return outcome
 
 
-def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str) -> None:
-    stage, run_id = start.stage, crew.book.folder.run_id
+def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str, depends: _Depends) -> None:
+    stage, folder, run_id = start.stage, crew.book.folder, crew.book.folder.run_id
     if outcome.status is not AttemptStatus.SUCCEEDED:
         error = outcome.error or {}
         reason = f"{error.get('type')}: {error.get('message')}".splitlines()[0]
@@ -195,6 +228,15 @@ def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str) -> None:
         return
     commits = {name: crew.tables.committed(name, run_id=run_id, stage=stage.name) for name in stage.writes}
     outputs = {name: commit.to_json() for name, commit in commits.items() if commit}
+    n = crew.book.record.stages[stage.name].attempts[-1].n
+    kept = crew.results.ended(
+        stage,
+        depends.ingredients,
+        depends.files,
+        (run_id, n),
+        folder.attempt(stage.name, n, REGISTRY),
+        {name: output["version"] for name, output in outputs.items()},
+    )
     crew.book.tell(
         "stage_settled",
         stage=stage.name,
@@ -202,4 +244,6 @@ def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str) -> None:
         why=why,
         outputs=outputs,
         scraps=outcome.scraps,
+        reuse=kept,
     )
+    crew.results.remember(kept, run_id)

@@ -9,11 +9,13 @@ from typing import Protocol
 
 from stagebook.execute.choosing import TableSizes
 from stagebook.execute.job import CellProgress
+from stagebook.execute.left import TableStates
+from stagebook.execute.reusing import Results
 from stagebook.model.tables import Commit
 from stagebook.storage.runbook import RunBook
 
 
-class TableLog(TableSizes, Protocol):
+class TableLog(TableSizes, TableStates, Protocol):
     """What the runner asks of tables: never data, only what the Delta log says."""
 
     def committed(self, name: str, *, run_id: str, stage: str) -> Commit | None:
@@ -27,6 +29,7 @@ class Crew:
 
     book: RunBook
     tables: TableLog
+    results: Results
     progress: Callable[[str, int, CellProgress], None]
     stop: threading.Event = field(default_factory=threading.Event)
     random: Random = field(default_factory=Random)
@@ -35,7 +38,8 @@ class Crew:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many stages run at once, and whether others go on after a failure."""
+    """How many stages run at once, whether others go on after a failure, and which may be spared by a result."""
 
     jobs: int = 1
     keep_going: bool = False
+    may_reuse: frozenset[str] = frozenset()

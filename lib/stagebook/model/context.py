@@ -9,6 +9,9 @@ from stagebook.model.pipeline import SparkSettings, Tracking
 VARIABLE = "STAGEBOOK_CONTEXT"
 """The environment variable that names the context's file in a kernel."""
 
+REGISTRY = ".registry.json"
+"""Ends the name of the file in which an attempt keeps how it has used the model registry."""
+
 
 @dataclass(frozen=True)
 class StageContext:

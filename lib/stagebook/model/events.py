@@ -70,7 +70,7 @@ def _run_resumed(record: RunRecord, event: Event) -> None:
 def _stage_settled(record: RunRecord, event: Event) -> None:
     stage = record.stages[event["stage"]]
     stage.status, stage.why = StageStatus(event["status"]), event["why"]
-    for key in ("scraps", "inputs", "outputs", "parameters"):
+    for key in ("scraps", "inputs", "outputs", "parameters", "engine", "reuse"):
         if key in event:
             setattr(stage, key, event[key])
 

@@ -73,6 +73,13 @@ class StageRecord:
     inputs: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, dict[str, int]] = field(default_factory=dict)
     scraps: dict[str, Any] = field(default_factory=dict)
+    reuse: dict[str, Any] = field(default_factory=dict)  # what a later run needs to take the result
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the stage has left, as another run's record takes it over."""
+        names = ("scraps", "outputs", "inputs", "parameters", "engine", "reuse")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def seconds(self) -> float:

@@ -169,6 +169,7 @@ def _stage(
         engine=flags.engine or spec.engine,
         work=tuple(spec.work),
         narrowed=_narrowed(spec),
+        reuse=spec.reuse == "auto",
     )
 
 
@@ -178,8 +179,9 @@ def _retry(spec: RetrySpec, defaults: RetrySpec, retries: int | None) -> RetryPo
         return own if own is not None else next((v for v in (getattr(defaults, key),) if v is not None), fallback)
 
     timeout = value("timeout_seconds", 0)
+    once = isinstance(spec, StageSpec) and spec.idempotent is False
     return RetryPolicy(
-        max_retries=retries if retries is not None else value("max_retries", 0),
+        max_retries=0 if once else retries if retries is not None else value("max_retries", 0),
         min_interval=timedelta(milliseconds=value("min_retry_interval_millis", 0)),
         timeout=timedelta(seconds=timeout) if timeout else None,
         retry_on_timeout=value("retry_on_timeout", False),

@@ -70,6 +70,12 @@ class StageSpec(RetrySpec):
     )
     profile: str | None = Field(default=None, description="workload profile: what the stage would run on")
     engine: EngineChoice | None = Field(default=None, description="what computes on this stage's tables")
+    reuse: Literal["auto", "never"] = Field(
+        default="auto", description="whether the result of an earlier run may stand for it, where nothing has changed"
+    )
+    idempotent: bool | None = Field(
+        default=None, description="false: doing it twice is not the same as once, so a failed attempt is not retried"
+    )
     work: list[Work] = Field(default_factory=list, description="kinds of work it does, each as often as it does it")
 
 

@@ -42,9 +42,10 @@ class Clerk:
             )
         self._buffer = b""
         self._calls = 0
+        self._alone = False
 
     def tell(self, word: str) -> int:
-        """Ask for something without waiting: `prepare`, `sync`, `render` or `finish`; the number of the call."""
+        """Ask for something without waiting, by the name of a method of its desk; gives the number of the call."""
         assert self._process.stdin
         self._calls += 1
         with suppress(BrokenPipeError, ValueError):
@@ -81,8 +82,18 @@ class Clerk:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
+    def leave_alone(self, word: str) -> None:
+        """Let the clerk do a last thing by itself, after this process has ended."""
+        assert self._process.stdin
+        self.tell(word)
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._alone = True
+
     def close(self) -> None:
         """Let the clerk go; it ends by itself when its stdin is closed."""
+        if self._alone:
+            return
         assert self._process.stdin and self._process.stdout
         with suppress(BrokenPipeError):
             self._process.stdin.close()

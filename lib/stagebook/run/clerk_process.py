@@ -5,15 +5,19 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from stagebook import notify
 from stagebook.model.pipeline import Tracking
+from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import RunFolder
 from stagebook.track import database, sync
 
 NOTIFY_SECONDS = 20.0
+HELD_SECONDS = 60.0
 
 
 class Desk:
@@ -55,6 +59,13 @@ class Desk:
             problems.append(f"tracking: {_short(error)}")
         return {"problems": problems + self._notify()}
 
+    def finish_alone(self) -> dict[str, Any]:
+        """As `finish`, after the runner has gone: the clerk takes the run over and links it to MLflow itself."""
+        database.prepare(self.tracking)
+        with self.folder.held(wait_seconds=HELD_SECONDS), RunBook(self.folder, lambda: datetime.now(UTC)) as book:
+            book.tell("tracking_linked", mlflow=self._sync(final=True))
+        return {"problems": self._notify()}
+
     def _sync(self, *, final: bool) -> dict[str, Any]:
         record = self.folder.load()
         return sync.sync(record, self.tracking, self.folder.path, final=final) if record else {}
@@ -74,11 +85,13 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
     desk = Desk(json.loads(sys.argv[1]))
-    tasks = {"prepare": desk.prepare, "sync": desk.sync, "render": desk.render, "finish": desk.finish}
+    tasks = {task.__name__: task for task in (desk.prepare, desk.sync, desk.render, desk.finish, desk.finish_alone)}
     for line in sys.stdin:
         number, word = line.split()
-        answers.write(f"{number} {json.dumps(_answer(tasks[word]), default=str)}\n")
-        answers.flush()
+        answer = _answer(tasks[word])
+        with suppress(BrokenPipeError):  # nobody waits for what is done alone
+            answers.write(f"{number} {json.dumps(answer, default=str)}\n")
+            answers.flush()
 
 
 def _answer(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:

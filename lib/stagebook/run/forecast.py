@@ -3,7 +3,7 @@
 from stagebook.errors import StagebookError
 from stagebook.execute import choosing
 from stagebook.model.pipeline import Pipeline, Stage
-from stagebook.run.plan import Forecast, Plan
+from stagebook.run.steps import Forecast, Plan
 from stagebook.tables.warehouse import Warehouse
 
 

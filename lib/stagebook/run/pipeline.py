@@ -3,16 +3,21 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_dir
+
+from stagebook import dag
+from stagebook.code.cache import SourceCache
 from stagebook.engines.local import LocalEngine
 from stagebook.execute import spark
 from stagebook.execute.crew import Crew, Limits
+from stagebook.execute.reusing import Results
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
 from stagebook.model.pipeline import Pipeline
@@ -24,11 +29,11 @@ from stagebook.run import ending, plan, surroundings
 from stagebook.run.clerk import Clerk
 from stagebook.run.display import Display
 from stagebook.run.forecast import forecasts
-from stagebook.run.plan import Forecast, Plan
 from stagebook.run.request import RunRequest
+from stagebook.run.steps import Forecast, Plan
 from stagebook.storage import atomic, runs
 from stagebook.storage.runbook import RunBook
-from stagebook.storage.runs import RunFolder
+from stagebook.storage.runs import History, RunFolder
 from stagebook.tables.warehouse import Warehouse
 
 
@@ -63,20 +68,24 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
     warehouse = Warehouse(pipeline.places.tables, LocalEngine())
-    with folder.held():
-        steps = _plan(request, pipeline, folder, warehouse)
+    with folder.held(), _results(pipeline, folder, warehouse) as results:
+        steps = _plan(request, pipeline, folder, warehouse, results)
         resume = request.resume_command(surface.program, folder.run_id)
         with RunBook(folder, surface.clock) as book, _clerk(pipeline, folder) as clerk:
-            crew = Crew(book, warehouse, surface.display.cell)
+            crew = Crew(book, warehouse, results, surface.display.cell)
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with _stopped_by_signals(crew.stop) as caught:
                 spark.prepare(pipeline, steps.running)
-                _begin(request, pipeline, steps, book)
-                _await_tracking(clerk, surface)
+                _begin(request, pipeline, steps, crew)
+                if steps.running:
+                    _await_tracking(clerk, surface)
                 reasons = {name: step.why for name, step in steps.steps.items()}
-                run_all(pipeline, reasons, Limits(request.jobs, request.keep_going), crew)
-                _finish(book, clerk, surface, caught, resume)
+                run_all(pipeline, reasons, Limits(request.jobs, request.keep_going, steps.may_reuse), crew)
+                if steps.running:
+                    _finish(book, clerk, surface, caught, resume)
+                else:
+                    _finish_at_once(book, clerk, caught, resume)
         surface.display.close()
         return Result(book.record, folder, ending.summary(book.record, folder.report, resume))
 
@@ -86,8 +95,28 @@ def plan_only(request: RunRequest, surface: Surface) -> tuple[Plan, dict[str, Fo
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
     warehouse = Warehouse(pipeline.places.tables, LocalEngine())
-    found = _plan(request, pipeline, folder, warehouse)
+    with _results(pipeline, folder, warehouse) as results:
+        found = _plan(request, pipeline, folder, warehouse, results)
     return found, forecasts(pipeline, found, warehouse)
+
+
+def accept(names: Sequence[str], request: RunRequest, surface: Surface) -> list[str]:
+    """Take the present results of stages for current, whatever has changed; a line for each.
+
+    Raises:
+        ConfigError: there is no such stage, or it has no result.
+    """
+    pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
+    graph = {name: stage.depends_on for name, stage in pipeline.stages.items()}
+    chosen = dag.select(graph, only=names)
+    warehouse, lines = Warehouse(pipeline.places.tables, LocalEngine()), []
+    with _results(pipeline, None, warehouse) as results:
+        for name in (name for name in dag.order(graph) if name in chosen):
+            stage = pipeline.stages[name]
+            newest = {table: version for table in stage.reads if (version := warehouse.latest(table)) is not None}
+            run_id, changed = results.accept(stage, newest)
+            lines.append(f"{name}: the result of run {run_id} is current{f', although {changed}' if changed else ''}")
+    return lines
 
 
 def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFolder:
@@ -96,13 +125,20 @@ def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFol
     return runs.folder(pipeline.places.runs, request.run_id or runs.new_run_id(surface.clock()))
 
 
-def _plan(request: RunRequest, pipeline: Pipeline, folder: RunFolder, warehouse: Warehouse) -> Plan:
+@contextmanager
+def _results(pipeline: Pipeline, folder: RunFolder | None, warehouse: Warehouse) -> Iterator[Results]:
+    """What earlier runs have; what was parsed for it is kept for the next run."""
+    cache = SourceCache(Path(user_cache_dir("stagebook")) / "code.json")
+    history = History(pipeline.places.runs, pipeline.name, without=folder.run_id if folder else None)
+    yield Results(pipeline, warehouse, history, surroundings.environment(), cache)
+    cache.save()
+
+
+def _plan(request: RunRequest, pipeline: Pipeline, folder: RunFolder, warehouse: Warehouse, results: Results) -> Plan:
     current = folder.load()
     if current and request.resume is None:
         raise plan.AlreadyThere.of(folder.run_id)
-    others = [run for run in runs.existing(pipeline.places.runs) if run.path != folder.path]
-    earlier = [record for run in others if (record := run.load()) and record.pipeline == pipeline.name]
-    steps = plan.make(pipeline, request, warehouse, current=current, earlier=earlier)
+    steps = plan.make(pipeline, request, warehouse, current=current, earlier=results.earlier, results=results)
     spark.check(pipeline, steps.running)
     return steps
 
@@ -140,9 +176,9 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) -> None:
+def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew) -> None:
     """Journal what is to be done, and settle at once what does not run."""
-    root = pipeline.places.root
+    root, book = pipeline.places.root, crew.book
     stages = {
         name: {
             "notebook": str(
@@ -164,15 +200,20 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) 
             parameters=dict(pipeline.parameters),
             request=request.to_json(),
             git=surroundings.git(root),
-            environment=surroundings.environment(),
+            environment=dict(crew.results.environment),
             stages=stages,
             pins=dict(steps.pins),
         )
-    for name, step in steps.steps.items():
-        if step.action == "reuse":
-            book.tell("stage_settled", stage=name, status="reused", why=step.why, **step.result)
-        elif step.action == "skip":
-            book.tell("stage_settled", stage=name, status="skipped", why=step.why)
+    settled = {name: step for name, step in steps.steps.items() if step.action in ("reuse", "skip")}
+    status = {"reuse": "reused", "skip": "skipped"}
+    book.tell_all(
+        [
+            ("stage_settled", {"stage": name, "status": status[step.action], "why": step.why, **step.result})
+            for name, step in settled.items()
+        ]
+    )
+    for step in settled.values():
+        crew.results.remember(step.result.get("reuse", {}), book.folder.run_id)
 
 
 def _await_tracking(clerk: Clerk, surface: Surface) -> None:
@@ -192,6 +233,14 @@ def _finish(book: RunBook, clerk: Clerk, surface: Surface, caught: list[int], re
     finished = clerk.ask("finish", clerks.FINISH_SECONDS)
     for problem in finished["problems"] if finished else ["tracking is not finished"]:
         surface.warn(f"{problem} (nothing is lost: `stagebook track {book.folder.run_id}` sends it later)")
+
+
+def _finish_at_once(book: RunBook, clerk: Clerk, caught: list[int], resume: str) -> None:
+    """Close a run in which nothing ran: nobody waits for MLflow, whose import takes longer than all else."""
+    status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
+    book.tell("run_finished", status=status.value, exit_code=exit_code)
+    _write_report(book.record, book.folder, resume)
+    clerk.leave_alone("finish_alone")
 
 
 def _write_report(record: RunRecord, folder: RunFolder, resume: str) -> None:

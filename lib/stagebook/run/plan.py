@@ -1,74 +1,16 @@
 """The plan: which stages run and why, which stand on earlier results, before anything is started."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from stagebook import dag
 from stagebook.errors import ConfigError
-from stagebook.model.pipeline import Pipeline
+from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import RunRecord
 from stagebook.params.references import holds_reference
+from stagebook.run.known import Known, Results, TableVersions
 from stagebook.run.request import RunRequest
-
-Action = Literal["run", "reuse", "skip", "keep"]
-
-
-class TableVersions(Protocol):
-    """What the plan asks of tables."""
-
-    def latest(self, name: str) -> int | None:
-        """The newest version of a table, or None where there is no such table."""
-        ...
-
-
-@dataclass(frozen=True)
-class Step:
-    """What happens to one stage. `result` is what an earlier run left, for `reuse`."""
-
-    action: Action
-    why: str
-    result: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a stage would compute on; `why` is empty where it was asked for."""
-
-    engine: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A step for each stage, in the order in which they would run; and the tables' versions as of now."""
-
-    steps: Mapping[str, Step]
-    pins: Mapping[str, int]
-
-    def to_json(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> dict[str, Any]:
-        told = {name: {"action": step.action, "why": step.why} for name, step in self.steps.items()}
-        for name, forecast in forecasts.items():
-            told[name] |= {"engine": forecast.engine, "engine_why": forecast.why}
-        return told
-
-    @property
-    def running(self) -> list[str]:
-        """The stages that are to run, in order."""
-        return [name for name, step in self.steps.items() if step.action == "run"]
-
-    def to_text(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> str:
-        """One line a stage: what happens to it, and why; one more where its engine is chosen."""
-        width = max(map(len, self.steps))
-        lines = []
-        for name, step in self.steps.items():
-            forecast = forecasts.get(name)
-            engine = f"on {forecast.engine}: " if forecast else ""
-            lines.append(f"{name:{width}}  {step.action:5}  {engine}{step.why}")
-            if forecast and forecast.why:
-                lines.append(f"{'':{width}}         {forecast.why}")
-        return "\n".join(lines)
+from stagebook.run.steps import Plan, Step
 
 
 class NothingToStandOn(ConfigError):
@@ -118,14 +60,16 @@ def make(
     tables: TableVersions,
     *,
     current: RunRecord | None,
-    earlier: Sequence[RunRecord],
+    earlier: Iterable[RunRecord],
+    results: Results,
 ) -> Plan:
     """Decide about every stage.
 
     Args:
         current: the run to go on with, for `--resume`.
-        earlier: finished or broken runs of this pipeline, oldest first; unselected upstream stages take
+        earlier: finished or broken runs of this pipeline, newest first; unselected upstream stages take
             their results from the newest that has them all.
+        results: says of a stage whose inputs are known whether an earlier result stands for it.
     Raises:
         NothingToStandOn, ChangedSinceStart, MissingTables, ConfigError: see there.
     """
@@ -138,13 +82,15 @@ def make(
     if needed and base is None:
         raise NothingToStandOn.of(sorted(needed), [name for name in graph if name in selected])
     steps: dict[str, Step] = {}
+    known = Known(pipeline, tables, results, current, steps)
     for name in dag.order(graph):
         if name in kept and current:
             steps[name] = Step("keep", f"finished in this run ({current.stages[name].status.value})")
         elif name in selected:
-            steps[name] = Step("run", _why(name, request, current, forced))
+            why = _told_to_run(pipeline.stages[name], request, forced)
+            steps[name] = Step("run", why) if why else known.step(pipeline.stages[name])
         elif name in needed and base:
-            steps[name] = Step("reuse", f"not selected; stands on run {base.run_id}", _result(base, name))
+            steps[name] = Step("reuse", f"not selected; stands on run {base.run_id}", base.stages[name].result)
         else:
             steps[name] = Step("skip", "not selected")
     return Plan(steps, _pins(pipeline, steps, tables))
@@ -177,29 +123,20 @@ def _same_parameters(pipeline: Pipeline, current: RunRecord, name: str) -> None:
             raise ChangedSinceStart.of(name, key, before.get(key), value)
 
 
-def _newest_with(needed: set[str], earlier: Sequence[RunRecord]) -> RunRecord | None:
-    for record in reversed(earlier):
+def _newest_with(needed: set[str], earlier: Iterable[RunRecord]) -> RunRecord | None:
+    for record in earlier if needed else ():
         if all(name in record.stages and record.stages[name].status.done for name in needed):
             return record
     return None
 
 
-def _result(record: RunRecord, name: str) -> dict[str, Any]:
-    stage = record.stages[name]
-    return {
-        "scraps": stage.scraps,
-        "outputs": stage.outputs,
-        "inputs": stage.inputs,
-        "parameters": stage.parameters,
-    }
-
-
-def _why(name: str, request: RunRequest, current: RunRecord | None, forced: set[str]) -> str:
-    if name in forced:
+def _told_to_run(stage: Stage, request: RunRequest, forced: set[str]) -> str | None:
+    """Why a stage runs whatever an earlier run has; None where that is asked."""
+    if stage.name in forced:
         return "forced"
-    if current and name in current.stages and current.stages[name].attempts:
-        return f"resumed: attempt {len(current.stages[name].attempts)} did not finish"
-    return "selected" if request.first or request.last or request.only else "part of the pipeline"
+    if not stage.reuse:
+        return "its `reuse` is never"
+    return None if request.reuse else "asked for by --no-reuse"
 
 
 def _pins(pipeline: Pipeline, steps: Mapping[str, Step], tables: TableVersions) -> dict[str, int]:

@@ -21,6 +21,7 @@ class RunRequest:
     run_id: str | None = None
     jobs: int = 1
     keep_going: bool = False
+    reuse: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """What the journal keeps, so that `--resume` alone goes on with the same parameters."""
@@ -45,6 +46,7 @@ class RunRequest:
             words += ["--engine", self.flags.engine]
         for flag, folder in (("--runs-dir", self.flags.runs_dir), ("--warehouse", self.flags.warehouse)):
             words += [flag, str(folder)] if folder else []
+        words += [] if self.reuse else ["--no-reuse"]
         for flag, names in (("--from", self.first), ("--to", self.last), ("--only", self.only)):
             words += [flag, ",".join(names)] if names else []
         return f"{words[0]} " + shlex.join([*words[1:], "--resume", run_id])

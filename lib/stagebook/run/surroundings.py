@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import subprocess
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,18 @@ def git(root: Path) -> dict[str, Any]:
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
+def _name_and_version(found: Distribution) -> tuple[str, str]:
+    """From the name of the metadata's folder, where it tells: to parse all metadata takes half a second."""
+    folder = Path(str(getattr(found, "_path", "")))
+    name, _, version = folder.stem.partition("-")
+    if folder.suffix == ".dist-info" and version:
+        return name.replace("_", "-").lower(), version
+    return found.name.lower(), found.version
+
+
 def environment() -> dict[str, Any]:
     """Python's version, every installed package with its version, and a digest of them all."""
-    packages = {dist.name.lower(): dist.version for dist in distributions() if dist.name}
+    packages = dict(map(_name_and_version, distributions()))
     listing = "\n".join(f"{name}=={packages[name]}" for name in sorted(packages))
     return {
         "python": platform.python_version(),

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from stagebook import promote as promotion
 from stagebook.model.gate import Verdict
+from stagebook.stage import uses
 from stagebook.stage.current import current
 
 if TYPE_CHECKING:
     from stagebook.track.registry import Registered, Registry
+
+CHAMPION = "champion"
 
 
 def _registry() -> "Registry":
@@ -31,14 +34,15 @@ def judge(
 
 def champion(*, trusted: Sequence[str] = ()) -> Any | None:
     """The present champion, loaded from the registry, or None while there is none."""
-    registry, name = _registry(), current().context.tracking.registered_model
-    version = registry.version_of(name, "champion")
-    return None if version is None else registry.load(name, "champion", trusted=trusted)
+    name = current().context.tracking.registered_model
+    return None if champion_version() is None else _registry().load(name, CHAMPION, trusted=trusted)
 
 
 def champion_version() -> str | None:
     """The version that has the alias `champion`, or None while none has."""
-    return _registry().version_of(current().context.tracking.registered_model, "champion")
+    version = _registry().version_of(current().context.tracking.registered_model, CHAMPION)
+    uses.found(CHAMPION, version)
+    return version
 
 
 def register_model(
@@ -57,7 +61,7 @@ def register_model(
 
     context = current().context
     versions = {f"data.{name}": str(version) for name, version in context.inputs.items()}
-    return _registry().register(
+    registered = _registry().register(
         model,
         name=context.tracking.registered_model,
         run_id=context.run_id,
@@ -67,10 +71,13 @@ def register_model(
         trusted=trusted,
         mlflow_run_id=ensure_stage_run(context),
     )
+    uses.made(candidate=registered.version)
+    return registered
 
 
 def promote(version: str, *, gate_passed: bool) -> bool:
     """Make a version the champion if the gate passed; says whether it did."""
     if gate_passed:
         _registry().promote(current().context.tracking.registered_model, version)
+        uses.made(champion=version)
     return gate_passed

@@ -14,9 +14,9 @@ class Journal:
         _drop_torn_tail(path)
         self._stream = path.open("a", encoding="utf-8")
 
-    def append(self, event: dict[str, Any]) -> None:
-        """Write one event and hand it to the disk before returning."""
-        self._stream.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+    def append(self, *events: dict[str, Any]) -> None:
+        """Write events and hand them to the disk before returning."""
+        self._stream.writelines(json.dumps(event, ensure_ascii=False, default=str) + "\n" for event in events)
         self._stream.flush()
         os.fsync(self._stream.fileno())
 

@@ -1,7 +1,7 @@
 """The open book of a live run: journal, record and `run.json` kept in step."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -43,13 +43,22 @@ class RunBook(AbstractContextManager["RunBook"]):
 
     def tell(self, name: str, **fields: Any) -> None:
         """Journal one event, change the record by it and rewrite `run.json`."""
+        self.tell_all([(name, fields)])
+
+    def tell_all(self, told: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Several events that are true at once: written to the disk together."""
+        if not told:
+            return
         with self._lock:
-            event: Event = {"at": stamp(self._clock()), "event": name, **fields}
-            self._journal.append(event)
-            self._record = apply(self._record, event)
-            self.folder.save(self._record)
-            for listener in self._listeners:
-                listener(event, self._record)
+            at = stamp(self._clock())
+            events: list[Event] = [{"at": at, "event": name, **fields} for name, fields in told]
+            self._journal.append(*events)
+            for event in events:
+                self._record = apply(self._record, event)
+            self.folder.save(self.record)
+            for event in events:
+                for listener in self._listeners:
+                    listener(event, self.record)
 
     def __enter__(self) -> Self:
         return self

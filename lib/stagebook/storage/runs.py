@@ -55,9 +55,10 @@ class RunFolder:
         atomic.write_json(self.record, to_json(record))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, *, wait_seconds: float = 0) -> Iterator[None]:
         """Hold the run for this process. A run that was refused before its first event leaves nothing.
 
+        Args: wait_seconds: how long to wait for another process to let go.
         Raises:
             RunHeld: if another process holds it; the message names the owner.
         """
@@ -65,7 +66,7 @@ class RunFolder:
         owner = self.path / "run.owner"
         lock = FileLock(self.path / "run.lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait_seconds)
         except Timeout:
             name = owner.read_text(encoding="utf-8") if owner.exists() else "unknown"
             raise RunHeld.of(self.run_id, name) from None
@@ -131,6 +132,33 @@ def existing(runs: Path) -> list[RunFolder]:
         return []
     found = [RunFolder(path) for path in runs.iterdir() if (path / "events.jsonl").exists()]
     return sorted(found, key=_started_at)
+
+
+class History:
+    """The records of a pipeline's runs, newest first; each is read from its journal when it is asked for."""
+
+    def __init__(self, runs: Path, pipeline: str, *, without: str | None = None) -> None:
+        """Args: without: a run id that is passed over."""
+        self._runs, self._pipeline, self._without = runs, pipeline, without
+        self._folders: list[RunFolder] | None = None
+        self._loaded: dict[str, RunRecord | None] = {}
+
+    def __iter__(self) -> Iterator[RunRecord]:
+        if self._folders is None:
+            self._folders = [run for run in reversed(existing(self._runs)) if run.run_id != self._without]
+        for run in self._folders:
+            if (record := self._record(run)) is not None:
+                yield record
+
+    def of(self, run_id: str) -> RunRecord | None:
+        """The record of one run of this pipeline; None where there is none."""
+        return None if run_id == self._without else self._record(RunFolder(self._runs / run_id))
+
+    def _record(self, run: RunFolder) -> RunRecord | None:
+        if run.run_id not in self._loaded:
+            record = run.load()
+            self._loaded[run.run_id] = record if record and record.pipeline == self._pipeline else None
+        return self._loaded[run.run_id]
 
 
 def _started_at(run: RunFolder) -> str:

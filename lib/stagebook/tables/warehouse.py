@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, RUN_ID, STAGE, Engine, WriteOrder
+from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, REPLACED, RUN_ID, STAGE, Engine, WriteOrder
 from stagebook.engines.estimate import frame_row_bytes
 from stagebook.engines.memory import memory
 from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
@@ -96,6 +96,14 @@ class Warehouse:
             UnknownTable, UnknownColumn, BadPredicate: as `read`.
         """
         return self.engine.size(self.path(name), self._version(name, version), columns=columns, where=where)
+
+    def identity(self, name: str, version: int) -> str | None:
+        """What tells the rows of a version apart; equal identities, equal rows. None where nothing tells."""
+        return self.engine.identity(self.path(name), version)
+
+    def intact(self, name: str, version: int) -> bool:
+        """Whether a version can still be read whole."""
+        return self.engine.intact(self.path(name), version)
 
     def committed(self, name: str, *, run_id: str, stage: str) -> Commit | None:
         """What this run's stage committed last to the table, or None.
@@ -212,6 +220,8 @@ class Warehouse:
         checked = self.check(frame, schema)
         metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
         metadata[CONTENT] = self.engine.digest(checked.data)
+        if replace is not None:
+            metadata[REPLACED] = [[column, op, str(value)] for column, op, value in replace]
         if checked.dropped:
             metadata[DROPPED] = dict(checked.dropped)
         order = WriteOrder(schema, app_id, metadata, replace)

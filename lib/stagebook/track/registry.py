@@ -147,6 +147,11 @@ class Registry:
         with self._reading() as client:
             return self._aliases(client, name).get(alias)
 
+    def aliases(self, name: str) -> dict[str, str]:
+        """Alias → version of a model; empty where it does not exist yet."""
+        with self._reading() as client:
+            return self._aliases(client, name)
+
     def versions(self, name: str) -> list[Version]:
         """All versions of a model, oldest first; none where it is not registered."""
         with self._reading() as client:

@@ -1,9 +1,11 @@
 """The plan: what runs, what stands on an earlier result, and what cannot be asked for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stagebook.execute.reusing import Found
 from stagebook.model.pipeline import Pipeline, Places, Stage, Tracking
 from stagebook.model.record import Attempt, AttemptStatus, RunRecord, StageRecord, StageStatus
 from stagebook.run import plan
@@ -43,8 +45,36 @@ EVERY = Tables(t_prep=3, t_build=4, t_train=5)
 DONE = dict.fromkeys(NAMES, "succeeded")
 
 
-def made(request=None, current=None, earlier=(), tables=EVERY, line=None):
-    return plan.make(line or pipeline(), request or RunRequest(), tables, current=current, earlier=earlier)
+class Results:
+    """Has a result of the stages in `stands`; all others have changed."""
+
+    def __init__(self, **stands):
+        self.stands, self.asked = stands, {}
+
+    def ingredients(self, stage, parameters, inputs):
+        self.asked[stage.name] = (parameters, inputs)
+
+    def find(self, stage, ingredients):
+        result = self.stands.get(stage.name)
+        return Found("stands" if result else "cell 4 changed", result)
+
+    def own_change(self, stage):
+        return None
+
+
+def made(request=None, current=None, earlier=(), tables=EVERY, line=None, results=None):
+    return plan.make(
+        line or pipeline(),
+        request or RunRequest(),
+        tables,
+        current=current,
+        earlier=earlier,
+        results=results or Results(),
+    )
+
+
+def result(version=7, **scraps):
+    return {"scraps": scraps, "outputs": {"t_prep": {"version": version}}}
 
 
 def actions(steps):
@@ -59,9 +89,9 @@ def test_a_new_run_runs_everything_and_pins_nothing_that_it_writes():
 
 def test_a_part_stands_on_the_newest_run_that_has_all_it_needs():
     earlier = [
-        record("old", **DONE),
-        record("newer", prep="succeeded", build="succeeded"),
         record("broken", prep="succeeded"),
+        record("newer", prep="succeeded", build="succeeded"),
+        record("old", **DONE),
     ]
     steps = made(RunRequest(first=("train",)), earlier=earlier)
     assert actions(steps) == ["reuse", "reuse", "run", "run"]
@@ -117,3 +147,47 @@ def test_tables_that_no_stage_of_the_run_writes_are_pinned_as_of_now():
     assert made(line=line, tables=Tables(foreign=7)).pins == {"foreign": 7}
     with pytest.raises(plan.MissingTables, match="'foreign', which stage 'prep' reads"):
         made(line=line, tables=Tables())
+
+
+def test_a_stage_whose_result_stands_is_reused_and_the_next_one_reads_what_it_left():
+    results = Results(prep=result(day="monday"))
+    steps = made(line=pipeline(build={"day": "{{tasks.prep.values.day}}"}), results=results, tables=Tables(t_prep=9))
+    assert actions(steps) == ["reuse", "run", "run", "run"]
+    assert results.asked["build"] == ({"day": "monday"}, {"t_prep": 7})
+    assert [steps.steps[name].why for name in NAMES] == [
+        "stands", "cell 4 changed", "build before it runs", "train before it runs",
+    ]  # fmt: skip
+
+
+def test_a_stage_below_one_that_runs_is_not_looked_up_before_it_but_may_be_spared_then():
+    results = Results(**{name: result() for name in NAMES if name != "prep"})
+    steps = made(results=results)
+    assert actions(steps) == ["run"] * 4
+    assert set(results.asked) == {"prep"}
+    assert steps.may_reuse == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [(RunRequest(reuse=False), "asked for by --no-reuse"), (RunRequest(force=("prep",)), "forced")],
+)
+def test_what_is_told_to_run_runs_whatever_stands(request_, why):
+    steps = made(request_, results=Results(prep=result()))
+    assert (steps.steps["prep"].action, steps.steps["prep"].why) == ("run", why)
+    assert "prep" not in steps.may_reuse
+
+
+def test_a_stage_that_never_reuses_runs():
+    line = pipeline()
+    line = replace(line, stages={**line.stages, "prep": replace(line.stages["prep"], reuse=False)})
+    steps = made(line=line, results=Results(prep=result()))
+    assert (steps.steps["prep"].action, steps.steps["prep"].why) == ("run", "its `reuse` is never")
+
+
+@pytest.mark.parametrize(("promoted", "action"), [(True, "reuse"), (False, "skip"), (None, "skip")])
+def test_a_condition_on_a_reused_scrap_is_known_at_once(promoted, action):
+    line = pipeline()
+    asks = replace(line.stages["build"], only_if="{{tasks.prep.values.promoted}}")
+    line = replace(line, stages={**line.stages, "build": asks})
+    scraps = {} if promoted is None else {"promoted": promoted}
+    assert made(line=line, results=Results(prep=result(**scraps), build=result())).steps["build"].action == action

@@ -1,0 +1,165 @@
+"""The project's own modules that imports reach, directly or through others, wherever an import stands.
+
+Installed packages are not followed: the environment stands for them. Of a module, what it does counts
+(its syntax tree), and so do all files beside the code in its package that are no Python, as they are.
+"""
+
+import site
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stagebook.code.cache import SourceCache
+from stagebook.code.source import Import, Source, digest_of
+
+LARGEST_DATA_BYTES = 64 * 1024**2
+_NO_DATA = (".py", ".pyc", ".pyi", ".ipynb", ".md")
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a notebook stands on: name → digest (`flightdelay.features`, `pkg/data.csv`), and texts like file names."""
+
+    modules: Mapping[str, str]
+    files: tuple[str, ...]
+
+
+class Reach:
+    """Looks modules up below `roots` (folders as in `sys.path`). What it has read once it does not read again."""
+
+    def __init__(self, roots: Sequence[Path], cache: SourceCache) -> None:
+        self.roots = tuple(dict.fromkeys(roots))
+        self._cache = cache
+        self._sources: dict[Path, Source] = {}
+        self._data: dict[Path, dict[str, str]] = {}
+        self._trees: dict[Path, _Tree] = {}
+        self._known: dict[tuple[Source, Path], Reached] = {}
+
+    def of(self, notebook: Source, folder: Path) -> Reached:
+        """Everything of the project that a notebook in `folder` reaches."""
+        if (notebook, folder) not in self._known:
+            tree = self._trees.setdefault(folder, _Tree((folder, *self.roots), self._source))
+            self._known[notebook, folder] = self._reached(notebook, tree)
+        return self._known[notebook, folder]
+
+    def _reached(self, notebook: Source, tree: "_Tree") -> Reached:
+        found: dict[str, Path] = {}
+        todo = tree.targets(notebook, "")
+        while todo:
+            name, path = todo.pop()
+            if name not in found:
+                found[name] = path
+                todo += tree.imported_by(name, path)
+        if notebook.dynamic:
+            for name in {name.partition(".")[0] for name in found}:
+                found |= dict(tree.below(name))
+        modules = {name: self._source(path).digest for name, path in found.items()}
+        for package in {path.parent for path in found.values() if (path.parent / "__init__.py").exists()}:
+            modules |= self._beside(package)
+        files = {name for path in found.values() for name in self._source(path).files} | set(notebook.files)
+        return Reached(dict(sorted(modules.items())), tuple(sorted(files)))
+
+    def _source(self, path: Path) -> Source:
+        if path not in self._sources:
+            self._sources[path] = self._cache.source(path.read_bytes())
+        return self._sources[path]
+
+    def _beside(self, package: Path) -> dict[str, str]:
+        if package not in self._data:
+            files = [entry for entry in sorted(package.iterdir()) if entry.is_file() and entry.suffix not in _NO_DATA]
+            self._data[package] = {
+                f"{package.name}/{file.name}": digest_of(file.read_bytes())
+                for file in files
+                if file.stat().st_size <= LARGEST_DATA_BYTES
+            }
+        return self._data[package]
+
+
+class _Tree:
+    """The modules below some folders, by name; looked for in their order, as Python does."""
+
+    def __init__(self, roots: Sequence[Path], source: Callable[[Path], Source]) -> None:
+        self._roots = roots
+        self._source = source
+        self._entries = [{entry.name for entry in root.iterdir()} for root in roots]
+        self._files: dict[str, Path | None] = {}
+        self._edges: dict[Path, list[tuple[str, Path]]] = {}
+
+    def imported_by(self, name: str, path: Path) -> list[tuple[str, Path]]:
+        """The modules that a module loads; all of its package where it computes their names."""
+        if path not in self._edges:
+            source = self._source(path)
+            targets = self.targets(source, name if path.name == "__init__.py" else name.rpartition(".")[0])
+            self._edges[path] = targets + (self.below(name.partition(".")[0]) if source.dynamic else [])
+        return self._edges[path]
+
+    def targets(self, source: Source, package: str) -> list[tuple[str, Path]]:
+        """The modules of the project that a source in `package` loads, parents of a module included."""
+        found: list[tuple[str, Path]] = []
+        for one in source.imports:
+            base = _absolute(one, package)
+            if base is None:
+                continue
+            found += self._chain(base)
+            for name in one.names or ():
+                found += self.below(base) if name == "*" else self._chain(f"{base}.{name}" if base else name)
+        return found
+
+    def below(self, name: str) -> list[tuple[str, Path]]:
+        """All modules of a package."""
+        found = []
+        for root in self._roots:
+            base = root.joinpath(*name.split("."))
+            for path in sorted(base.rglob("*.py")) if base.is_dir() else ():
+                parts = path.relative_to(root).with_suffix("").parts
+                found.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
+        return found
+
+    def _chain(self, name: str) -> Iterator[tuple[str, Path]]:
+        """A module and the packages that it lies in, as far as they are files of the project."""
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            prefix = ".".join(parts[:length])
+            if prefix not in self._files:
+                self._files[prefix] = self._file(parts[:length])
+            if (path := self._files[prefix]) is not None:
+                yield prefix, path
+
+    def _file(self, parts: Sequence[str]) -> Path | None:
+        for root, entries in zip(self._roots, self._entries, strict=True):
+            if parts[0] in entries or f"{parts[0]}.py" in entries:
+                base = root.joinpath(*parts)
+                for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+                    if path.is_file():
+                        return path
+        return None
+
+
+def _absolute(found: Import, package: str) -> str | None:
+    """The name of the module that an import in `package` names; None where it leads out of all packages."""
+    if not found.level:
+        return found.module
+    parts = package.split(".") if package else []
+    if found.level - 1 > len(parts):
+        return None
+    kept = parts[: len(parts) - (found.level - 1)]
+    return ".".join([*kept, *([found.module] if found.module else [])])
+
+
+def own_roots(path: Sequence[str] = sys.path) -> list[Path]:
+    """The folders of `sys.path` that hold the project's own code: neither installed nor part of Python."""
+    installed = {Path(folder).resolve() for folder in _installed()}
+    folders = [Path(entry or ".").resolve() for entry in path]
+    return [folder for folder in folders if folder.is_dir() and not _lies_in(folder, installed)]
+
+
+def _installed() -> Iterator[str]:
+    paths = sysconfig.get_paths()
+    yield from (paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts"))
+    yield from (*site.getsitepackages(), site.getusersitepackages())
+
+
+def _lies_in(folder: Path, others: set[Path]) -> bool:
+    return folder in others or any(parent in others for parent in folder.parents)

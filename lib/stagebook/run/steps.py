@@ -1,0 +1,65 @@
+"""What a plan consists of: a step for each stage, and the words for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+Action = Literal["run", "reuse", "skip", "keep"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens to one stage. `result` is what an earlier run left, for `reuse`.
+
+    `may_reuse`: a stage that is to run is looked at once more when its upstream stages have ended.
+    """
+
+    action: Action
+    why: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+    may_reuse: bool = False
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a stage would compute on; `why` is empty where it was asked for."""
+
+    engine: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A step for each stage, in the order in which they would run; and the tables' versions as of now."""
+
+    steps: Mapping[str, Step]
+    pins: Mapping[str, int]
+
+    def to_json(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> dict[str, Any]:
+        told = {name: {"action": step.action, "why": step.why} for name, step in self.steps.items()}
+        for name, forecast in forecasts.items():
+            told[name] |= {"engine": forecast.engine, "engine_why": forecast.why}
+        return told
+
+    @property
+    def running(self) -> list[str]:
+        """The stages that are to run, in order."""
+        return [name for name, step in self.steps.items() if step.action == "run"]
+
+    @property
+    def may_reuse(self) -> frozenset[str]:
+        """The stages that are to run unless their upstream stages give what they gave before."""
+        return frozenset(name for name, step in self.steps.items() if step.may_reuse)
+
+    def to_text(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> str:
+        """One line a stage: what happens to it, and why; one more where its engine is chosen."""
+        width = max(map(len, self.steps))
+        lines = []
+        for name, step in self.steps.items():
+            forecast = forecasts.get(name)
+            engine = f"on {forecast.engine}: " if forecast else ""
+            lines.append(f"{name:{width}}  {step.action:5}  {engine}{step.why}")
+            if forecast and forecast.why:
+                lines.append(f"{'':{width}}         {forecast.why}")
+        return "\n".join(lines)

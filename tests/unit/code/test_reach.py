@@ -1,0 +1,94 @@
+"""Which of the project's modules an import reaches: all that Python could load, and not the whole of `lib`."""
+
+import pytest
+
+from stagebook.code.cache import SourceCache
+from stagebook.code.reach import Reach, own_roots
+from stagebook.code.source import parse
+
+
+@pytest.fixture
+def reached(tmp_path):
+    """`reached(files, "import pkg.a")` gives the names reached, with their digests."""
+
+    def call(files, source, cache=None):
+        for name, text in files.items():
+            path = tmp_path / "lib" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        reach = Reach([tmp_path / "lib"], cache or SourceCache(None))
+        return dict(reach.of(parse(source), tmp_path / "notebooks").modules)
+
+    return call
+
+
+PACKAGE = {
+    "pkg/__init__.py": "",
+    "pkg/a.py": "import json\nfrom pkg import b",
+    "pkg/b.py": "X = 1",
+    "pkg/c.py": "def late():\n    from .sub import deep",
+    "pkg/sub/__init__.py": "from .. import b",
+    "pkg/sub/deep.py": "",
+    "pkg/unused.py": "",
+    "pkg/star.py": "from pkg.sub import *",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import json, numpy", []),
+        ("import pkg.a", ["pkg", "pkg.a", "pkg.b"]),
+        ("from pkg import a", ["pkg", "pkg.a", "pkg.b"]),
+        ("from pkg.b import X", ["pkg", "pkg.b"]),
+        ("def later():\n    import pkg.b", ["pkg", "pkg.b"]),
+        ("import pkg.c", ["pkg", "pkg.b", "pkg.c", "pkg.sub", "pkg.sub.deep"]),
+        ("from pkg.sub import *", ["pkg", "pkg.b", "pkg.sub", "pkg.sub.deep"]),
+        ("import importlib\nimportlib.import_module('pkg.b')", ["pkg", "pkg.b"]),
+        ("import helper", ["helper"]),
+    ],
+)
+def test_an_import_reaches_what_it_loads_wherever_it_stands(reached, tmp_path, source, names):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "helper.py").write_text("")
+    assert list(reached(PACKAGE, source)) == names
+
+
+def test_a_name_that_is_computed_may_be_any_module_of_the_package(reached):
+    files = {**PACKAGE, "pkg/b.py": "import importlib\nimportlib.import_module('pkg.' + name)"}
+    assert "pkg.unused" in reached(files, "import pkg.b")
+    assert "pkg.unused" in reached(PACKAGE, "import pkg.b, importlib\nimportlib.import_module(name)")
+
+
+def test_files_beside_the_code_count_as_they_are(reached):
+    before = reached({**PACKAGE, "pkg/rates.csv": "a,1"}, "import pkg.b")
+    after = reached({**PACKAGE, "pkg/rates.csv": "a,2"}, "import pkg.b")
+    assert before.keys() == after.keys() >= {"pkg/rates.csv"}
+    assert before["pkg/rates.csv"] != after["pkg/rates.csv"]
+
+
+def test_a_comment_changes_no_digest_and_code_does(reached):
+    before = reached(PACKAGE, "import pkg.b")
+    assert reached({"pkg/b.py": "# one\nX = 1"}, "import pkg.b") == before
+    assert reached({"pkg/b.py": "X = 2"}, "import pkg.b") != before
+
+
+def test_a_cache_on_the_disk_gives_the_same(reached, tmp_path):
+    cache = SourceCache(tmp_path / "cache.json")
+    first = reached(PACKAGE, "import pkg.c", cache)
+    cache.save()
+    assert reached(PACKAGE, "import pkg.c", SourceCache(tmp_path / "cache.json")) == first
+    (tmp_path / "cache.json").write_text("{")
+    assert reached(PACKAGE, "import pkg.c", SourceCache(tmp_path / "cache.json")) == first
+
+
+def test_installed_packages_are_not_the_projects_own(tmp_path):
+    import pandas
+
+    roots = own_roots([str(tmp_path), str(pandas.__path__[0] + "/.."), "/no/such/folder"])
+    assert roots == [tmp_path.resolve()]
+
+
+def test_texts_that_look_like_file_names_are_found():
+    assert parse("open('data/a.csv')\nx = 'no file here. Really'\ny = 'b.parquet'").files == ("b.parquet", "data/a.csv")
