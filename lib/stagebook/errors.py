@@ -93,9 +93,32 @@ class UnreadableTable(PermanentError):
 
     @classmethod
     def of(cls, path: str, *, engine: str, features: Sequence[str]) -> Self:
+        todo = "Have" if engine == "spark" else "Read it with engine 'spark', or have"
         return cls(
             f"{path}: engine '{engine}' cannot read this Delta table rightly: it uses {', '.join(features)}.\n"
-            "  Read it with engine 'spark', or have its owner drop the feature."
+            f"  {todo} its owner drop the feature."
+        )
+
+
+class DamagedTable(PermanentError):
+    """Data files that the log of a table names are not there."""
+
+    @classmethod
+    def of(cls, path: str, files: Sequence[str]) -> Self:
+        return cls(
+            f"{path}: the table has lost {len(files)} of its data files, for example {files[0]}.\n"
+            "  Somebody has removed them, or vacuumed with too short a time: run the stage that writes the table again."
+        )
+
+
+class ReadOnlyTable(PermanentError):
+    """A table that the parameter file only registers by its path would be changed."""
+
+    @classmethod
+    def of(cls, name: str, path: str) -> Self:
+        return cls(
+            f"table '{name}' is external ({path}): it is read, never written or cleared up.\n"
+            "  Its owner does that; write to a table of another name."
         )
 
 
