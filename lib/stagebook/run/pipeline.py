@@ -62,7 +62,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
     """
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
-    warehouse = Warehouse(pipeline.places.tables, LocalEngine())
+    warehouse = _warehouse(pipeline)
     with folder.held():
         steps = _plan(request, pipeline, folder, warehouse)
         resume = request.resume_command(surface.program, folder.run_id)
@@ -85,9 +85,14 @@ def plan_only(request: RunRequest, surface: Surface) -> tuple[Plan, dict[str, Fo
     """What `run_pipeline` would do, and on which engines; starts and writes nothing."""
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
-    warehouse = Warehouse(pipeline.places.tables, LocalEngine())
+    warehouse = _warehouse(pipeline)
     found = _plan(request, pipeline, folder, warehouse)
     return found, forecasts(pipeline, found, warehouse)
+
+
+def _warehouse(pipeline: Pipeline) -> Warehouse:
+    """The run's tables, of which the runner asks the logs alone."""
+    return Warehouse(pipeline.places.tables, LocalEngine(), pipeline.places.external)
 
 
 def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFolder:
