@@ -71,6 +71,8 @@ class UndeclaredTable(PermanentError):
 class UnknownTable(PermanentError):
     """A table does not exist in this warehouse, or not at this version."""
 
+    exit_code = 2
+
     @classmethod
     def of(cls, name: str, *, root: str, known: Sequence[str]) -> Self:
         there = ", ".join(sorted(known)) or "no tables yet"
@@ -179,6 +181,8 @@ class UnwritableTable(PermanentError):
 class UnknownColumn(PermanentError):
     """A column is asked for that the table does not have."""
 
+    exit_code = 2
+
     @classmethod
     def of(cls, column: str, *, known: Sequence[str]) -> Self:
         return cls(f"there is no column '{column}'.{did_you_mean(column, known)}\n  the table has: {', '.join(known)}")
@@ -186,6 +190,8 @@ class UnknownColumn(PermanentError):
 
 class BadPredicate(PermanentError):
     """A condition on a table cannot be meant as written: wrong operator, or a value of the wrong type."""
+
+    exit_code = 2
 
     @classmethod
     def of(cls, column: str, op: object, value: object, why: str) -> Self:

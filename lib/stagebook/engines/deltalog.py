@@ -79,7 +79,7 @@ class DeltaLog:
         A commit whose log file is gone may have changed rows.
         """
         for version in sorted(versions(path), reverse=True):
-            if PARTS in read_metadata(path, version) or _may_change_rows(path, version):
+            if PARTS in read_metadata(path, version) or may_change_rows(path, version):
                 return version
         return None
 
@@ -178,7 +178,8 @@ def protocol_of(path: Path) -> Protocol:
     return Protocol()
 
 
-def _may_change_rows(path: Path, version: int) -> bool:
+def may_change_rows(path: Path, version: int) -> bool:
+    """Whether a commit adds or removes rows, beyond writing the same ones to other files; true if its log is gone."""
     told = list(actions(path, version))
     files = [found for action in told for kind in ("add", "remove") if (found := action.get(kind))]
     return not told or any(found.get("dataChange", True) for found in files)
