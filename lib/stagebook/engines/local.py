@@ -9,7 +9,7 @@ from stagebook.engines import predicates
 from stagebook.engines.arrow import arrow_schema, digest, from_local, plain
 from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.casting import cast
-from stagebook.engines.creation import configuration
+from stagebook.engines.creation import configuration, file_properties
 from stagebook.engines.deltalog import DeltaLog, commit_of, opened, read_metadata, transaction
 from stagebook.engines.protocol import Protocol, unreadable, unwritable
 from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable, UnwritableTable
@@ -232,6 +232,7 @@ def _create(path: Path, data: "Rows", order: WriteOrder, properties: "CommitProp
         description=order.schema.description,
         partition_by=list(layout.partition_by) or None,
         target_file_size=layout.target_file_bytes,
+        writer_properties=file_properties(),
         configuration=configuration(order.schema),
         commit_properties=properties,
     )
@@ -252,6 +253,7 @@ def _overwrite(
         predicate=where,
         schema_mode="overwrite" if changed else None,
         target_file_size=order.schema.layout.target_file_bytes,
+        writer_properties=file_properties(),
         commit_properties=properties,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from stagebook.engines.creation import file_properties
 from stagebook.engines.deltalog import DeltaLog, may_change_rows, opened, read_metadata, versions
 from stagebook.engines.memory import memory
 from stagebook.engines.protocol import Protocol, unwritable
@@ -63,6 +64,7 @@ def _rearranged(path: Path, columns: Sequence[str], target_file_bytes: int) -> i
     options = {
         "target_size": target_file_bytes,
         "max_spill_size": memory().free // 2,
+        "writer_properties": file_properties(),
         "commit_properties": CommitProperties(custom_metadata=metadata, max_commit_retries=0),
     }
     try:

@@ -143,7 +143,7 @@ FINDINGS = [
     ("tables: {engin: pandas}", r"tables.engin: unknown key. Did you mean 'engine'"),
     (
         "tables: {external: {bookings: foreign/bokings}}",
-        r"x.yaml:2: tables.external.bookings: there is no folder .*/fo",
+        r"x.yaml:2: tables.external.bookings: there is no folder .*/foreign",
     ),
     ("tables: {external: {bookings: notebooks}}", r"x.yaml:2: tables.external.bookings: .* is no Delta table"),
     ("tables: {external: {bookings: 's3://a/b'}}", r"x.yaml:2: .*'s3://a/b' is an address: only folders are read"),
