@@ -71,6 +71,8 @@ class UndeclaredTable(PermanentError):
 class UnknownTable(PermanentError):
     """A table does not exist in this warehouse, or not at this version."""
 
+    exit_code = 2
+
     @classmethod
     def of(cls, name: str, *, root: str, known: Sequence[str]) -> Self:
         there = ", ".join(sorted(known)) or "no tables yet"
@@ -93,9 +95,32 @@ class UnreadableTable(PermanentError):
 
     @classmethod
     def of(cls, path: str, *, engine: str, features: Sequence[str]) -> Self:
+        todo = "Have" if engine == "spark" else "Read it with engine 'spark', or have"
         return cls(
             f"{path}: engine '{engine}' cannot read this Delta table rightly: it uses {', '.join(features)}.\n"
-            "  Read it with engine 'spark', or have its owner drop the feature."
+            f"  {todo} its owner drop the feature."
+        )
+
+
+class DamagedTable(PermanentError):
+    """Data files that the log of a table names are not there."""
+
+    @classmethod
+    def of(cls, path: str, files: Sequence[str]) -> Self:
+        return cls(
+            f"{path}: the table has lost {len(files)} of its data files, for example {files[0]}.\n"
+            "  Somebody has removed them, or vacuumed with too short a time: run the stage that writes the table again."
+        )
+
+
+class ReadOnlyTable(PermanentError):
+    """A table that the parameter file only registers by its path would be changed."""
+
+    @classmethod
+    def of(cls, name: str, path: str) -> Self:
+        return cls(
+            f"table '{name}' is external ({path}): it is read, never written or cleared up.\n"
+            "  Its owner does that; write to a table of another name."
         )
 
 
@@ -156,6 +181,8 @@ class UnwritableTable(PermanentError):
 class UnknownColumn(PermanentError):
     """A column is asked for that the table does not have."""
 
+    exit_code = 2
+
     @classmethod
     def of(cls, column: str, *, known: Sequence[str]) -> Self:
         return cls(f"there is no column '{column}'.{did_you_mean(column, known)}\n  the table has: {', '.join(known)}")
@@ -163,6 +190,8 @@ class UnknownColumn(PermanentError):
 
 class BadPredicate(PermanentError):
     """A condition on a table cannot be meant as written: wrong operator, or a value of the wrong type."""
+
+    exit_code = 2
 
     @classmethod
     def of(cls, column: str, op: object, value: object, why: str) -> Self:

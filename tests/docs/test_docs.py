@@ -38,13 +38,14 @@ def test_every_flag_of_run_stands_in_the_readme():
 
 def test_every_command_stands_in_the_readme():
     commands = set(re.findall(r"^│ ([a-z]+) ", printed_help(), re.MULTILINE))
-    assert commands >= {"run", "runs", "models", "track", "spark"}
+    assert commands >= {"run", "runs", "models", "track", "spark", "tables"}
     assert {command for command in commands if f"`stagebook {command}" not in README} == set()
 
 
 def test_every_flag_has_a_description():
     spark = [("spark", "start"), ("spark", "stop"), ("spark", "status")]
-    for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *spark]:
+    tables = [("tables", name) for name in ("list", "describe", "history", "explain", "optimize", "vacuum")]
+    for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *spark, *tables]:
         rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +-", line)]
         assert rows
         for line in rows:

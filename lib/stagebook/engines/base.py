@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 JoinHow = Literal["inner", "left"]
 
-RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT, PARTS, REPLACED = (
-    f"stagebook.{key}" for key in ("run_id", "stage", "attempt", "dropped", "content", "parts", "replaced")
+RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT, PARTS, REPLACED, LAYOUT = (
+    f"stagebook.{key}" for key in ("run_id", "stage", "attempt", "dropped", "content", "parts", "replaced", "layout")
 )
 """Keys of a commit's metadata in the Delta log. Spark carries them as JSON in `userMetadata`."""
 
@@ -33,6 +33,14 @@ class WriteOrder:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     replace: Predicates | None = None
     after: int | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the commit's metadata say: `metadata`, and the layout as the schema declares it now.
+
+        Not a table property: delta-rs takes only those that it knows, and a new layout needs no commit of its own.
+        """
+        return {**self.metadata, LAYOUT: self.schema.layout.to_json()}
 
 
 class TableLog(Protocol):

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stagebook.engines import protocol, pruning
+from stagebook.engines import pruning
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, PARTS, REPLACED, RUN_ID, STAGE
+from stagebook.engines.protocol import Protocol, unreadable
 from stagebook.errors import UnknownTable, UnreadableTable, WriteConflict
 from stagebook.model.tables import Commit, Predicates, TableSize
 
@@ -24,7 +25,7 @@ class DeltaLog:
 
     def latest(self, path: Path) -> int | None:
         """The newest version, or None where there is no table."""
-        return max(_versions(path), default=None)
+        return max(versions(path), default=None)
 
     def commit(self, path: Path, version: int) -> Commit:
         """What the log says of one version that exists."""
@@ -47,7 +48,7 @@ class DeltaLog:
 
     def newest_of(self, path: Path, *, run_id: str, stage: str) -> Commit | None:
         """The newest commit whose metadata name this run and stage; None if there is none."""
-        for version in sorted(_versions(path), reverse=True):
+        for version in sorted(versions(path), reverse=True):
             metadata = read_metadata(path, version)
             if (metadata.get(RUN_ID), metadata.get(STAGE)) == (run_id, stage):
                 return self.commit(path, version)
@@ -78,11 +79,11 @@ class DeltaLog:
 
         None where the log no longer tells.
         """
-        for candidate in sorted((found for found in _versions(path) if found <= version), reverse=True):
-            actions = list(_actions(path, candidate))
-            if not actions:
+        for candidate in sorted((found for found in versions(path) if found <= version), reverse=True):
+            told = list(actions(path, candidate))
+            if not told:
                 return None
-            if _may_change_rows(actions) or any("metaData" in action for action in actions):
+            if may_change_rows(path, candidate) or any("metaData" in action for action in told):
                 return _identity(path, candidate)
         return None
 
@@ -99,8 +100,8 @@ class DeltaLog:
 
         A commit whose log file is gone may have changed rows.
         """
-        for version in sorted(_versions(path), reverse=True):
-            if PARTS in read_metadata(path, version) or _may_change_rows(list(_actions(path, version))):
+        for version in sorted(versions(path), reverse=True):
+            if PARTS in read_metadata(path, version) or may_change_rows(path, version):
                 return version
         return None
 
@@ -118,9 +119,9 @@ def opened(path: Path, version: int | None = None) -> "DeltaTable":
     try:
         return DeltaTable(str(path), version=version)
     except DeltaError as fault:
-        if unknown := protocol.unreadable(*_protocol(path)):
+        if unknown := unreadable(protocol_of(path)):
             raise UnreadableTable.of(str(path), engine="delta-rs", features=unknown) from fault
-        newest = max(_versions(path), default=None)
+        newest = max(versions(path), default=None)
         if version is None or newest is None:
             raise
         raise UnknownTable.at(path.name, version, latest=newest) from fault
@@ -135,7 +136,7 @@ def transaction(table: "DeltaTable", path: Path, app_id: str) -> int | None:
     version = table.transaction_version(app_id)
     if version is None or _names(path, version, app_id):
         return version
-    for candidate in sorted(_versions(path), reverse=True):
+    for candidate in sorted(versions(path), reverse=True):
         if _names(path, candidate, app_id):
             return candidate
     return version if version <= table.version() else table.version()
@@ -160,7 +161,7 @@ def commit_of(table: "DeltaTable", path: Path) -> Commit:
 
 def read_metadata(path: Path, version: int) -> Mapping[str, Any]:
     """The metadata of one commit; empty where its log file is gone or carries none."""
-    for action in _actions(path, version):
+    for action in actions(path, version):
         if info := action.get("commitInfo"):
             return info | _user_metadata(info)
     return {}
@@ -187,13 +188,16 @@ def _rows(table: "DeltaTable", files: Any) -> int:
     return batches["n"][0].as_py()
 
 
-def _protocol(path: Path) -> tuple[int, list[str]]:
-    """Reader version and features as the log files say, for tables that delta-rs does not open."""
-    for version in sorted(_versions(path), reverse=True):
-        for action in _actions(path, version):
+def protocol_of(path: Path) -> Protocol:
+    """The protocol of the newest version as the log files say, also of a table that delta-rs does not open."""
+    for version in sorted(versions(path), reverse=True):
+        for action in actions(path, version):
             if found := action.get("protocol"):
-                return found.get("minReaderVersion", 1), found.get("readerFeatures") or []
-    return 1, []
+                features = [found.get(key) or () for key in ("readerFeatures", "writerFeatures")]
+                return Protocol(
+                    found.get("minReaderVersion", 1), found.get("minWriterVersion", 2), *map(frozenset, features)
+                )
+    return Protocol()
 
 
 def _identity(path: Path, version: int) -> str:
@@ -204,16 +208,19 @@ def _identity(path: Path, version: int) -> str:
     return f"commit {hashlib.sha256(_log_file(path, version).read_bytes()).hexdigest()[:32]}"
 
 
-def _may_change_rows(actions: Sequence[Mapping[str, Any]]) -> bool:
-    files = [found for action in actions for kind in ("add", "remove") if (found := action.get(kind))]
-    return not actions or any(found.get("dataChange", True) for found in files)
+def may_change_rows(path: Path, version: int) -> bool:
+    """Whether a commit adds or removes rows, beyond writing the same ones to other files; true if its log is gone."""
+    told = list(actions(path, version))
+    files = [found for action in told for kind in ("add", "remove") if (found := action.get(kind))]
+    return not told or any(found.get("dataChange", True) for found in files)
 
 
 def _names(path: Path, version: int, app_id: str) -> bool:
-    return any(action.get("txn", {}).get("appId") == app_id for action in _actions(path, version))
+    return any(action.get("txn", {}).get("appId") == app_id for action in actions(path, version))
 
 
-def _actions(path: Path, version: int) -> Iterator[dict[str, Any]]:
+def actions(path: Path, version: int) -> Iterator[dict[str, Any]]:
+    """What one commit says; nothing where its log file is gone."""
     try:
         with _log_file(path, version).open(encoding="utf-8") as lines:
             for line in lines:
@@ -227,7 +234,8 @@ def _log_file(path: Path, version: int) -> Path:
     return path / "_delta_log" / f"{version:020d}.json"
 
 
-def _versions(path: Path) -> set[int]:
+def versions(path: Path) -> set[int]:
+    """The versions that the log names, by a commit or a checkpoint."""
     try:
         names = [entry.name for entry in (path / "_delta_log").iterdir()]
     except (FileNotFoundError, NotADirectoryError):

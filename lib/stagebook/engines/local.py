@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from stagebook.engines import predicates, protocol
+from stagebook.engines import predicates
 from stagebook.engines.arrow import arrow_schema, digest, from_local, plain
 from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.casting import cast
-from stagebook.engines.creation import configuration
+from stagebook.engines.creation import configuration, file_properties
 from stagebook.engines.deltalog import DeltaLog, commit_of, opened, read_metadata, transaction
+from stagebook.engines.protocol import Protocol, unreadable, unwritable
 from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable, UnwritableTable
 from stagebook.model.tables import Commit, Layout, Predicates, TableSchema
 
@@ -71,7 +72,7 @@ class LocalEngine(DeltaLog):
             UnreadableTable: it uses a feature that delta-rs would read wrongly.
         """
         table = opened(path, version)
-        if features := protocol.unreadable(*_reader(table)):
+        if features := unreadable(Protocol.of(table)):
             raise UnreadableTable.of(str(path), engine=self.name, features=features)
         return table
 
@@ -177,7 +178,7 @@ class LocalEngine(DeltaLog):
         return commit_of(opened(path, version), path)
 
     def _refuse_unwritable(self, table: "DeltaTable", path: Path) -> None:
-        if features := protocol.unwritable(*_writer(table)):
+        if features := unwritable(Protocol.of(table)):
             raise UnwritableTable.of(str(path), engine=self.name, features=features)
 
 
@@ -185,16 +186,6 @@ def _same_content(path: Path, version: int, order: WriteOrder) -> bool:
     """Whether a commit holds what is to be written; one that tells no content is taken to."""
     wanted = order.metadata.get(CONTENT)
     return read_metadata(path, version).get(CONTENT, wanted) == wanted
-
-
-def _reader(table: "DeltaTable") -> tuple[int, list[str]]:
-    found = table.protocol()
-    return found.min_reader_version, list(found.reader_features or ())
-
-
-def _writer(table: "DeltaTable") -> tuple[int, list[str]]:
-    found = table.protocol()
-    return found.min_writer_version, list(found.writer_features or ())
 
 
 def projection(columns: Sequence[str] | None, schema: "pa.Schema") -> list[str]:
@@ -223,7 +214,7 @@ def _properties(order: WriteOrder, version: int) -> "CommitProperties":
     from deltalake import CommitProperties, Transaction
 
     return CommitProperties(
-        custom_metadata=dict(order.metadata),
+        custom_metadata=order.told,
         app_transactions=[Transaction(order.app_id, version)],
         max_commit_retries=0,
     )
@@ -241,6 +232,7 @@ def _create(path: Path, data: "Rows", order: WriteOrder, properties: "CommitProp
         description=order.schema.description,
         partition_by=list(layout.partition_by) or None,
         target_file_size=layout.target_file_bytes,
+        writer_properties=file_properties(),
         configuration=configuration(order.schema),
         commit_properties=properties,
     )
@@ -261,6 +253,7 @@ def _overwrite(
         predicate=where,
         schema_mode="overwrite" if changed else None,
         target_file_size=order.schema.layout.target_file_bytes,
+        writer_properties=file_properties(),
         commit_properties=properties,
     )
 

@@ -1,9 +1,16 @@
-"""Which features of the Delta protocol delta-rs reads and writes rightly (measured with 1.6.6).
+"""Which features of the Delta protocol each engine reads and writes rightly.
 
 Lists of what is allowed, not of what is known to fail: a feature that comes later is refused by name.
+Measured with delta-rs 1.6.6; Spark's are those that Delta 4.4.0 names itself (`TableFeature`).
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from stagebook.model.upkeep import Access
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 READABLE = frozenset({"columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
 WRITABLE = frozenset(
@@ -12,17 +19,59 @@ WRITABLE = frozenset(
 LEGACY_WRITER = {5: "columnMapping", 6: "identityColumns"}
 """Writer versions below 7 name their features by number; 1 to 4 need none beyond `WRITABLE`."""
 
+SPARK_READER = READABLE | {
+    "catalogManaged", "geospatial", "typeWidening", "typeWidening-preview", "variantShredding",
+    "variantShredding-preview", "variantType", "variantType-preview",
+}  # fmt: skip
+SPARK_WRITER = SPARK_READER | WRITABLE | {
+    "allowColumnDefaults", "checkpointProtection", "clustering", "coordinatedCommits-preview", "domainMetadata",
+    "icebergCompatV1", "icebergCompatV2", "icebergCompatV3", "identityColumns", "inCommitTimestamp",
+    "materializePartitionColumns", "rowTracking",
+}  # fmt: skip
 
-def unreadable(reader_version: int, features: Sequence[str]) -> list[str]:
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a table asks of those who read and write it."""
+
+    reader_version: int = 1
+    writer_version: int = 2
+    reader_features: frozenset[str] = field(default_factory=frozenset)
+    writer_features: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, table: "DeltaTable") -> Self:
+        found = table.protocol()
+        features = (frozenset(found.reader_features or ()), frozenset(found.writer_features or ()))
+        return cls(found.min_reader_version, found.min_writer_version, *features)
+
+    @property
+    def features(self) -> list[str]:
+        """All features that are named, sorted."""
+        return sorted(self.reader_features | self.writer_features)
+
+
+def unreadable(protocol: Protocol, readable: frozenset[str] = READABLE) -> list[str]:
     """Names of the features that would be read wrongly or not at all; empty if the table can be read."""
-    if reader_version > 3:
-        return [f"reader version {reader_version}"]
-    return sorted(set(features) - READABLE)
+    if protocol.reader_version > 3:
+        return [f"reader version {protocol.reader_version}"]
+    return sorted(protocol.reader_features - readable)
 
 
-def unwritable(writer_version: int, features: Sequence[str]) -> list[str]:
+def unwritable(protocol: Protocol, writable: frozenset[str] = WRITABLE) -> list[str]:
     """Names of the features that a write would harm; empty if the table can be written."""
-    if writer_version > 7:
-        return [f"writer version {writer_version}"]
-    legacy = {name for version, name in LEGACY_WRITER.items() if version <= writer_version < 7}
-    return sorted((set(features) | legacy) - WRITABLE)
+    if protocol.writer_version > 7:
+        return [f"writer version {protocol.writer_version}"]
+    legacy = {name for version, name in LEGACY_WRITER.items() if version <= protocol.writer_version < 7}
+    return sorted((protocol.writer_features | legacy) - writable)
+
+
+def access(protocol: Protocol) -> tuple[Access, ...]:
+    """Which engines can read and write such a table, and what is in their way.
+
+    Also for writes Spark's engine asks delta-rs for the log: what delta-rs cannot read, this kit cannot write.
+    """
+    local = unreadable(protocol)
+    spark = unreadable(protocol, SPARK_READER)
+    on_one_machine = [Access(name, local, local + unwritable(protocol)) for name in ("pandas", "polars")]
+    return (*on_one_machine, Access("spark", spark, sorted({*local, *spark, *unwritable(protocol, SPARK_WRITER)})))

@@ -195,6 +195,7 @@ def _environment(start: _Start, n: int, crew: Crew, place: SparkPlace | None) ->
         reads=start.stage.reads,
         writes=start.stage.writes,
         inputs=start.inputs,
+        external=places.external,
     )
     path = folder.attempt(start.stage.name, n, ".context.json")
     atomic.write_json(path, context.to_json())

@@ -1,5 +1,6 @@
 """What a running stage knows of its run: written by the runner, read by `stagebook.stage`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +30,7 @@ class StageContext:
     writes: tuple[str, ...] = ()
     inputs: dict[str, int] = field(default_factory=dict)
     spark: SparkSettings = field(default_factory=SparkSettings)
+    external: Mapping[str, Path] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -36,6 +38,7 @@ class StageContext:
             "run_folder": str(self.run_folder),
             "warehouse": str(self.warehouse),
             "tables": str(self.tables),
+            "external": {name: str(path) for name, path in self.external.items()},
         }
 
     @classmethod
@@ -43,4 +46,5 @@ class StageContext:
         paths = {key: Path(value[key]) for key in ("run_folder", "warehouse", "tables")}
         lists = {key: tuple(value[key]) for key in ("reads", "writes")}
         parts = {"tracking": Tracking(**value["tracking"]), "spark": SparkSettings(**value["spark"])}
-        return cls(**{**value, **paths, **lists, **parts})
+        external = {name: Path(path) for name, path in value["external"].items()}
+        return cls(**{**value, **paths, **lists, **parts, "external": external})

@@ -72,12 +72,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run keeps its records, tables, files and tracking data."""
+    """Where a run keeps its records, tables, files and tracking data; `external` are folders of others' tables."""
 
     root: Path
     runs: Path
     warehouse: Path
     tables: Path
+    external: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

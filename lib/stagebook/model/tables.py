@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 
 class Kind(StrEnum):
@@ -42,6 +42,14 @@ class Layout:
     target_file_bytes: int = 128 * 1024 * 1024
     statistics_columns: int = 32
     why: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "z_order": list(self.z_order), "partition_by": list(self.partition_by)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        lists = {key: tuple(value[key]) for key in ("z_order", "partition_by")}
+        return cls(**{**value, **lists})
 
 
 @dataclass(frozen=True)

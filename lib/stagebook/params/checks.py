@@ -205,6 +205,15 @@ def reads_before_written(subject: Subject) -> Iterator[Finding]:
                 )
 
 
+def writes_of_external_tables(subject: Subject) -> Iterator[Finding]:
+    for name, stage in subject.spec.stages.items():
+        for place, table in enumerate(stage.writes):
+            if table in subject.spec.tables.external:
+                where = subject.merged.where(("stages", name, "writes", place))
+                what = f"'{table}' is an external table (tables.external): it is read, never written."
+                yield Finding(where, f"stages.{name}.writes", what)
+
+
 def unknown_profiles(subject: Subject) -> Iterator[Finding]:
     known = list(subject.spec.profiles)
     for name, stage in subject.spec.stages.items():
@@ -228,5 +237,6 @@ RULES = (
     not_literal,
     bad_references,
     reads_before_written,
+    writes_of_external_tables,
     unknown_profiles,
 )

@@ -10,7 +10,7 @@ from stagebook.errors import ConfigError
 from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
 from stagebook.notebook.outline import outline
 from stagebook.notebook.parameters import Parameter, declared
-from stagebook.params import checks, merge, overrides, structure
+from stagebook.params import checks, external, merge, overrides, structure
 from stagebook.params.findings import Finding, InvalidParameters
 from stagebook.params.merge import Merged
 from stagebook.params.spec import PipelineSpec, RetrySpec, StageSpec
@@ -55,6 +55,7 @@ def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Pa
     left_out = frozenset(set(merged.values.get("stages", {})) - set(spec.stages))
     subject = checks.Subject(spec, merged, known, left_out)
     findings += [finding for rule in checks.RULES for finding in rule(subject)]
+    findings += external.check(spec, merged, root)
     if findings:
         raise InvalidParameters.of(_in_order(findings))
     return _pipeline(spec, known, root, files, flags, environ)
@@ -203,7 +204,7 @@ def _places(spec: PipelineSpec, root: Path, flags: Flags, environ: Mapping[str, 
     runs = Path(runs_dir).absolute() if runs_dir else root / spec.runs_dir
     own_tables = spec.tables.root is not None and not moved
     tables = root / str(spec.tables.root) if own_tables else warehouse / "tables"
-    return Places(root.resolve(), runs.resolve(), warehouse.resolve(), tables.resolve())
+    return Places(root.resolve(), runs.resolve(), warehouse.resolve(), tables.resolve(), external.folders(spec, root))
 
 
 def _tracking(spec: PipelineSpec, places: Places) -> Tracking:

@@ -84,6 +84,9 @@ class TablesSpec(Strict):
 
     root: str | None = Field(default=None, description="folder of the Delta tables; default: `tables` in the warehouse")
     engine: EngineChoice = Field(default="auto", description="what computes on tables")
+    external: dict[Name, str] = Field(
+        default_factory=dict, description="tables of others by name: the folder; read only"
+    )
 
 
 class SparkSpec(Strict):

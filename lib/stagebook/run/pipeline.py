@@ -67,7 +67,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
     """
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
-    warehouse = Warehouse(pipeline.places.tables, LocalEngine())
+    warehouse = _warehouse(pipeline)
     with folder.held(), _results(pipeline, folder, warehouse) as results:
         steps = _plan(request, pipeline, folder, warehouse, results)
         resume = request.resume_command(surface.program, folder.run_id)
@@ -94,7 +94,7 @@ def plan_only(request: RunRequest, surface: Surface) -> tuple[Plan, dict[str, Fo
     """What `run_pipeline` would do, and on which engines; starts and writes nothing."""
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
-    warehouse = Warehouse(pipeline.places.tables, LocalEngine())
+    warehouse = _warehouse(pipeline)
     with _results(pipeline, folder, warehouse) as results:
         found = _plan(request, pipeline, folder, warehouse, results)
     return found, forecasts(pipeline, found, warehouse)
@@ -109,7 +109,7 @@ def accept(names: Sequence[str], request: RunRequest, surface: Surface) -> list[
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     graph = {name: stage.depends_on for name, stage in pipeline.stages.items()}
     chosen = dag.select(graph, only=names)
-    warehouse, lines = Warehouse(pipeline.places.tables, LocalEngine()), []
+    warehouse, lines = _warehouse(pipeline), []
     with _results(pipeline, None, warehouse) as results:
         for name in (name for name in dag.order(graph) if name in chosen):
             stage = pipeline.stages[name]
@@ -117,6 +117,11 @@ def accept(names: Sequence[str], request: RunRequest, surface: Surface) -> list[
             run_id, changed = results.accept(stage, newest)
             lines.append(f"{name}: the result of run {run_id} is current{f', although {changed}' if changed else ''}")
     return lines
+
+
+def _warehouse(pipeline: Pipeline) -> Warehouse:
+    """The run's tables, of which the runner asks the logs alone."""
+    return Warehouse(pipeline.places.tables, LocalEngine(), pipeline.places.external)
 
 
 def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFolder:

@@ -63,4 +63,5 @@ def _interactive() -> StageContext:
         engine="pandas" if pipeline.engine == "auto" else pipeline.engine,
         spark=pipeline.spark,
         tracking=pipeline.tracking,
+        external=pipeline.places.external,
     )

@@ -21,7 +21,7 @@ def warehouse() -> Warehouse:
     context = current().context
     engine = open_engine(context.engine, context.spark)
     atexit.register(engine.release)
-    return Warehouse(context.tables, engine)
+    return Warehouse(context.tables, engine, context.external)
 
 
 def read(name: str, *, columns: Sequence[str] | None = None, where: Predicates | None = None) -> Any:

@@ -87,6 +87,11 @@ class RunFolder:
             self.path.parent.rmdir()
 
     @property
+    def started(self) -> datetime:
+        """When the run was started, as its journal says."""
+        return datetime.fromisoformat(_started_at(self))
+
+    @property
     def is_held(self) -> bool:
         """Whether a live process holds the run now."""
         lock = FileLock(self.path / "run.lock")

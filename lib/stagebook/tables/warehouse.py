@@ -3,26 +3,27 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, REPLACED, RUN_ID, STAGE, Engine, WriteOrder
 from stagebook.engines.estimate import frame_row_bytes
 from stagebook.engines.memory import memory
-from stagebook.errors import ConfigError, SchemaViolation, TooLarge, UnknownTable, WriteConflict
+from stagebook.errors import ConfigError, ReadOnlyTable, SchemaViolation, TooLarge, UnknownTable
 from stagebook.model.tables import Commit, Parts, Predicates, Stale, TableSchema, TableSize
 from stagebook.tables import parts as part_by_part
 from stagebook.tables.checked import Checked
 from stagebook.tables.contract import check
+from stagebook.tables.persist import persist
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-WRITE_TRIES = 12
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,22 @@ class Writer:
 class Warehouse:
     """Delta tables below `root`, one folder a table, computed on by one engine."""
 
-    def __init__(self, root: Path, engine: Engine) -> None:
+    def __init__(self, root: Path, engine: Engine, external: Mapping[str, Path] = MappingProxyType({})) -> None:
         """Args:
             root: the folder; it need not exist yet.
+            external: tables of others, anywhere: read like all, never written.
         Raises:
-            ConfigError: if delta-rs would take the folder's name for another one.
+            ConfigError: if delta-rs would take a folder's name for another one.
         """
-        if _ESCAPE.search(str(root)):
-            raise ConfigError(
-                f"tables.root: {root} holds a percent sign before two hex digits, which delta-rs decodes.\n"
-                "  Choose another folder."
-            )
+        for key, folder in {"root": root, **{f"external.{name}": path for name, path in external.items()}}.items():
+            if _ESCAPE.search(str(folder)):
+                raise ConfigError(
+                    f"tables.{key}: {folder} holds a percent sign before two hex digits, which delta-rs decodes.\n"
+                    "  Choose another folder."
+                )
         self.root = root.resolve()
         self.engine = engine
+        self.external = external
 
     def path(self, name: str) -> Path:
         """The folder of a table, whether it exists or not.
@@ -57,6 +61,8 @@ class Warehouse:
         Raises:
             UnknownTable: if this cannot be a table's name.
         """
+        if name in self.external:
+            return self.external[name]
         if not _NAME.fullmatch(name):
             raise UnknownTable(
                 f"'{name}' cannot be a table's name.\n"
@@ -66,10 +72,9 @@ class Warehouse:
 
     def names(self) -> list[str]:
         """All tables that exist, sorted."""
-        if not self.root.is_dir():
-            return []
-        found = (entry.name for entry in self.root.iterdir() if (entry / "_delta_log").is_dir())
-        return sorted(name for name in found if _NAME.fullmatch(name) and self.exists(name))
+        entries = self.root.iterdir() if self.root.is_dir() else ()
+        own = {entry.name for entry in entries if (entry / "_delta_log").is_dir() and _NAME.fullmatch(entry.name)}
+        return sorted(name for name in own | set(self.external) if self.exists(name))
 
     def exists(self, name: str) -> bool:
         """Whether the table has a version."""
@@ -85,7 +90,7 @@ class Warehouse:
         Raises:
             UnknownTable: if there is no such table or version.
         """
-        return self.engine.commit(self.path(name), self._version(name, version))
+        return self.engine.commit(self.path(name), self.version(name, version))
 
     def size(
         self, name: str, version: int, *, columns: Sequence[str] | None = None, where: Predicates = ()
@@ -95,7 +100,7 @@ class Warehouse:
         Raises:
             UnknownTable, UnknownColumn, BadPredicate: as `read`.
         """
-        return self.engine.size(self.path(name), self._version(name, version), columns=columns, where=where)
+        return self.engine.size(self.path(name), self.version(name, version), columns=columns, where=where)
 
     def identity(self, name: str, version: int) -> str | None:
         """What tells the rows of a version apart; equal identities, equal rows. None where nothing tells."""
@@ -138,7 +143,7 @@ class Warehouse:
             UnreadableTable: if the engine would read it wrongly.
         """
         return self.engine.read(
-            self.path(name), version=self._version(name, version), columns=columns, where=where or ()
+            self.path(name), version=self.version(name, version), columns=columns, where=where or ()
         )
 
     def to_pandas(self, frame: Any, *, limit: int | None = None) -> "pd.DataFrame":
@@ -211,7 +216,9 @@ class Warehouse:
             SchemaViolation: if the frame does not fit the schema or `replace`.
             WriteConflict: if other writers were faster again and again; names the last one's run.
             UnwritableTable: if the engine would harm the table.
+            ReadOnlyTable: if it is an external one.
         """
+        self.refuse_external(schema.name)
         path, app_id = self.path(schema.name), _app_id(writer.run_id, writer.stage, schema.name, replace)
         if isinstance(frame, Iterator):
             return self._write_pieces(frame, schema, writer, replace)
@@ -225,7 +232,7 @@ class Warehouse:
         if checked.dropped:
             metadata[DROPPED] = dict(checked.dropped)
         order = WriteOrder(schema, app_id, metadata, replace)
-        return _persist(lambda: self.engine.write(path, checked.data, order))
+        return persist(lambda: self.engine.write(path, checked.data, order))
 
     def _write_parts(self, frame: Any, schema: TableSchema, writer: Writer, stale: Stale) -> Commit:
         checked = self.check(frame, schema) if stale else None
@@ -236,7 +243,7 @@ class Warehouse:
         # One name for all writes of a stage in parts: each time its last one counts.
         order = {"app_id": _app_id(writer.run_id, writer.stage, schema.name), "metadata": metadata}
         path = self.path(schema.name)
-        return _persist(lambda: part_by_part.commit(self.engine, path, schema, checked, stale, order))
+        return persist(lambda: part_by_part.commit(self.engine, path, schema, checked, stale, order))
 
     def _write_pieces(
         self, frames: Iterator[Any], schema: TableSchema, writer: Writer, part: Predicates | None
@@ -252,7 +259,21 @@ class Warehouse:
             commit = self.engine.write(self.path(schema.name), pieces.stream(), order)
         return replace(commit, dropped=pieces.dropped)
 
-    def _version(self, name: str, version: int | None) -> int:
+    def refuse_external(self, name: str) -> None:
+        """Refuse to change a table that is only registered by its path.
+
+        Raises:
+            ReadOnlyTable: with the path.
+        """
+        if name in self.external:
+            raise ReadOnlyTable.of(name, str(self.external[name]))
+
+    def version(self, name: str, version: int | None = None) -> int:
+        """A version that exists; None means the newest.
+
+        Raises:
+            UnknownTable: if there is no such table or version; names the nearest.
+        """
         latest = self.latest(name)
         if latest is None:
             raise UnknownTable.of(name, root=str(self.root), known=self.names())
@@ -261,19 +282,6 @@ class Warehouse:
         if not 0 <= version <= latest:
             raise UnknownTable.at(name, version, latest=latest)
         return version
-
-
-def _persist(write: Callable[[], Commit]) -> Commit:
-    """The write, again from the newest version after each conflict, with growing random waits."""
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-    tries = Retrying(
-        retry=retry_if_exception_type(WriteConflict),
-        stop=stop_after_attempt(WRITE_TRIES),
-        wait=wait_random_exponential(multiplier=0.05, max=2),
-        reraise=True,
-    )
-    return tries(write)
 
 
 def _app_id(run_id: str, stage: str, table: str, replace: Predicates | None = None) -> str:

@@ -5,7 +5,7 @@ from deltalake import DeltaTable
 
 from stagebook.engines.base import WriteOrder
 from stagebook.engines.local import LocalEngine
-from stagebook.engines.protocol import unreadable, unwritable
+from stagebook.engines.protocol import Protocol, access, unreadable, unwritable
 from stagebook.errors import UnreadableTable, UnwritableTable
 from stagebook.model.tables import Column, Kind, TableSchema
 
@@ -96,7 +96,7 @@ def test_a_table_that_a_write_would_harm_is_not_written(foreign, protocol, featu
     ],
 )
 def test_reader_features_are_allowed_by_list(reader, features, named):
-    assert unreadable(reader, features) == named
+    assert unreadable(Protocol(reader, reader_features=frozenset(features))) == named
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,22 @@ def test_reader_features_are_allowed_by_list(reader, features, named):
     ],
 )
 def test_writer_features_are_allowed_by_list(version, features, named):
-    assert unwritable(version, features) == named
+    assert unwritable(Protocol(writer_version=version, writer_features=frozenset(features))) == named
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reads", "writes"),
+    [
+        (Protocol(), "pandas polars spark", "pandas polars spark"),
+        (Protocol(2, 5), "pandas polars spark", "spark"),
+        (Protocol(1, 7, writer_features=frozenset({"clustering", "domainMetadata"})), "pandas polars spark", "spark"),
+        (Protocol(3, 7, *[frozenset({"typeWidening"})] * 2), "spark", ""),
+        (Protocol(3, 7, *[frozenset({"somethingOfTomorrow"})] * 2), "", ""),
+        (Protocol(4, 8), "", ""),
+    ],
+    ids=str,
+)
+def test_who_can_read_and_write_a_table_follows_from_its_protocol(protocol, reads, writes):
+    found = access(protocol)
+    assert " ".join(one.engine for one in found if not one.unreadable) == reads
+    assert " ".join(one.engine for one in found if not one.unwritable) == writes

@@ -141,6 +141,16 @@ FINDINGS = [
     ("stages: {train: {parameters: {names: .nan}}}", r"the number nan cannot be passed"),
     ("stages: {train: {parameters: {'a b': 1}}}", r"'a b' is not a Python name"),
     ("tables: {engin: pandas}", r"tables.engin: unknown key. Did you mean 'engine'"),
+    (
+        "tables: {external: {bookings: foreign/bokings}}",
+        r"x.yaml:2: tables.external.bookings: there is no folder .*/foreign",
+    ),
+    ("tables: {external: {bookings: notebooks}}", r"x.yaml:2: tables.external.bookings: .* is no Delta table"),
+    ("tables: {external: {bookings: 's3://a/b'}}", r"x.yaml:2: .*'s3://a/b' is an address: only folders are read"),
+    (
+        "tables: {external: {rows: notebooks}}",
+        r"base.yaml:5: stages.prep.writes: 'rows' is an external table .*never written",
+    ),
     ("gate: [{metric: roc_acu, threshold: 0.6}]", r"'roc_acu' is not allowed. Did you mean 'roc_auc'"),
     ("gate: [{metric: roc_auc}]", r"a rule has either `threshold` or `better_than`"),
 ]
@@ -217,6 +227,22 @@ def test_places_move_by_file_environment_and_flag(project, params, tmp_path):
     assert moved.tables == tmp_path / "e" / "tables"
     flagged = loaded(project, "z", environ={"STAGEBOOK_WAREHOUSE": "/e"}, warehouse=tmp_path / "f").places
     assert flagged.warehouse == tmp_path / "f"
+
+
+def test_an_external_table_is_a_folder_of_the_project_or_an_absolute_one(project, params, tmp_path):
+    for folder in ("bookings/_delta_log", "elsewhere/fares/_delta_log"):
+        (tmp_path / folder).mkdir(parents=True)
+    params("e", f"extends: base.yaml\ntables: {{external: {{b: bookings, f: '{tmp_path}/elsewhere/fares'}}}}\n")
+    moved = loaded(project, "e", environ={"STAGEBOOK_WAREHOUSE": "/e"}).places
+    assert moved.external == {"b": tmp_path / "bookings", "f": tmp_path / "elsewhere/fares"}
+    assert loaded(project).places.external == {}
+
+
+def test_a_missing_folder_of_an_external_table_gets_the_nearest_name(project, params, tmp_path):
+    (tmp_path / "foreign/bookings/_delta_log").mkdir(parents=True)
+    params("x", "extends: base.yaml\ntables: {external: {b: foreign/bokings}}\n")
+    with pytest.raises(InvalidParameters, match="there is no folder .*/foreign/bokings. Did you mean 'bookings'"):
+        loaded(project, "x")
 
 
 def test_the_tracking_database_lies_in_the_warehouse_unless_a_uri_is_given(project, params, tmp_path):

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from stagebook import stage
-from stagebook.errors import ClaimFailed, ConfigError, MissingFile, ScrapRefused, UndeclaredTable, UnknownTable
+from stagebook.errors import (
+    ClaimFailed,
+    ConfigError,
+    MissingFile,
+    ReadOnlyTable,
+    ScrapRefused,
+    UndeclaredTable,
+    UnknownTable,
+)
 from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
 from stagebook.model.tables import Column, Kind, Parts, TableSchema
@@ -176,3 +184,15 @@ def test_a_text_file_is_kept_for_the_run(managed, tmp_path):
     managed()
     assert stage.save_file("card.md", "# Card") == "files/r1/card.md"
     assert (tmp_path / "w/volumes/files/r1/card.md").read_text() == "# Card"
+
+
+def test_an_external_table_is_read_at_its_pinned_version_and_never_written(managed, tmp_path):
+    from deltalake import write_deltalake
+
+    foreign = tmp_path / "theirs/rows"
+    for value in (1, 2):
+        write_deltalake(foreign, frame(value), mode="overwrite")
+    managed(reads=("rows",), writes=("rows",), inputs={"rows": 0}, external={"rows": foreign})
+    assert stage.read("rows")["x"].tolist() == [1]
+    with pytest.raises(ReadOnlyTable, match=r"table 'rows' is external \(.*theirs/rows\): it is read, never written"):
+        stage.write(frame(3), ROWS)

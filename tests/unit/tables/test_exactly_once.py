@@ -187,7 +187,7 @@ def test_a_conflict_is_tried_again(tmp_path):
 
 
 def test_conflicts_without_end_name_the_winner(tmp_path, monkeypatch):
-    monkeypatch.setattr("stagebook.tables.warehouse.WRITE_TRIES", 3)
+    monkeypatch.setattr("stagebook.tables.persist.WRITE_TRIES", 3)
     warehouse = Warehouse(tmp_path, Overtaken(1000))
     with pytest.raises(WriteConflict, match="run 'nightly' committed version 7"):
         warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1))

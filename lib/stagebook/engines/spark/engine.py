@@ -12,11 +12,12 @@ from stagebook.engines import predicates
 from stagebook.engines.arrow import arrow_schema, from_local, plain
 from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.creation import create_empty
-from stagebook.engines.deltalog import DeltaLog, opened, read_metadata, transaction
+from stagebook.engines.deltalog import DeltaLog, opened, protocol_of, read_metadata, transaction
 from stagebook.engines.estimate import frame_row_bytes, row_bytes
 from stagebook.engines.local import LocalEngine
+from stagebook.engines.protocol import SPARK_READER, unreadable
 from stagebook.engines.spark import joins, types
-from stagebook.errors import SchemaViolation, UnknownColumn
+from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable
 from stagebook.model.pipeline import SparkSettings
 from stagebook.model.tables import Commit, Predicates, TableSchema
 
@@ -68,18 +69,33 @@ class SparkEngine(DeltaLog):
         """One version as a Spark frame; columns and conditions are pushed down to the files.
 
         Raises:
+            UnreadableTable: the table uses a feature that Spark does not know.
             UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
         """
         frame = self.session.read.format("delta").option("versionAsOf", version).load(str(path))
-        schema = types.to_arrow(frame.schema)
+        try:
+            schema = types.to_arrow(frame.schema)
+        except Exception as fault:
+            if unknown := unreadable(protocol_of(path), SPARK_READER):
+                raise UnreadableTable.of(str(path), engine=self.name, features=unknown) from fault
+            raise
         wanted = list(schema.names if columns is None else columns)
         for column in wanted:
             if column not in schema.names:
                 raise UnknownColumn.of(column, known=schema.names)
         selected = predicates.select(frame, wanted, predicates.check(where, schema))
-        size = self.size(path, version, wanted, where).memory_bytes or 0
+        size = self._memory_bytes(path, version, wanted, where)
+        if size is None:
+            return selected
         self._spread(size)
         return selected.hint("broadcast") if size <= self._broadcast_bytes else selected
+
+    def _memory_bytes(self, path: Path, version: int, columns: Sequence[str], where: Predicates) -> int | None:
+        """What a read takes in memory; None where the log has no counts, or delta-rs does not open the table."""
+        try:
+            return self.size(path, version, columns, where).memory_bytes
+        except UnreadableTable:
+            return None
 
     @cached_property
     def _broadcast_bytes(self) -> int:
@@ -229,7 +245,7 @@ class SparkEngine(DeltaLog):
         """A writer of one commit with its metadata and its transaction, numbered by the version that it makes."""
         writer = data.write.format("delta").mode(mode)
         writer = writer.option("txnAppId", order.app_id).option("txnVersion", version)
-        return writer.option("userMetadata", json.dumps(dict(order.metadata)))
+        return writer.option("userMetadata", json.dumps(order.told))
 
     def _commit(self, writer: "DataFrameWriter", path: Path) -> None:
         try:
