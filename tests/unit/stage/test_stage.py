@@ -19,7 +19,7 @@ from stagebook.errors import (
 from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
 from stagebook.model.tables import Column, Kind, Parts, TableSchema
-from stagebook.stage import current, scraps, tables
+from stagebook.stage import current, scraps, tables, uses
 from stagebook.tables.warehouse import Writer
 
 ROWS = TableSchema("rows", "some rows", (Column("x", Kind.INT64, "a number"),))
@@ -196,3 +196,18 @@ def test_an_external_table_is_read_at_its_pinned_version_and_never_written(manag
     assert stage.read("rows")["x"].tolist() == [1]
     with pytest.raises(ReadOnlyTable, match=r"table 'rows' is external \(.*theirs/rows\): it is read, never written"):
         stage.write(frame(3), ROWS)
+
+
+def test_how_the_registry_was_used_lies_beside_the_attempt(managed, tmp_path):
+    managed()
+    uses.found("champion", "1")
+    uses.made(champion="2")
+    uses.found("champion", "2")
+    uses.made(candidate="2")
+    kept = json.loads((tmp_path / "runs/r1/stages/train/attempt-1.registry.json").read_text())
+    assert kept == {
+        "uri": "sqlite:///x",
+        "model": "m",
+        "reads": {"champion": "1"},
+        "sets": {"champion": "2", "candidate": "2"},
+    }

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from stagebook.errors import RegistryError, TrackingUnavailable
 from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
-from stagebook.track import models
+from stagebook.track import glance, models
 from stagebook.track.connection import as_default, connected
 from stagebook.track.registry import Registry
 from stagebook.track.sync import ensure_stage_run
@@ -264,3 +264,12 @@ def test_an_example_has_the_types_that_the_model_sees():
     ]
     assert rows["name"].tolist() == ["a", None]
     assert rows.index.tolist() == [0, 1]
+
+
+def test_a_glance_sees_the_aliases_that_mlflow_sees_without_importing_it(registry, register, tracking):
+    assert glance.aliases(tracking, NAME) == {}
+    register("run-1")
+    version = register("run-2").version
+    registry.promote(NAME, version)
+    assert glance.aliases(tracking, NAME) == registry.aliases(NAME) == {"candidate": version, "champion": version}
+    assert glance.aliases(tracking, "another") == {}

@@ -1,0 +1,86 @@
+"""What tells the rows of a version apart, and whether they can still be read."""
+
+import pandas as pd
+import pytest
+from deltalake import DeltaTable
+
+from stagebook.engines.local import LocalEngine
+from stagebook.model.tables import Column, Kind, Parts, TableSchema
+from stagebook.tables.warehouse import Warehouse, Writer
+
+SCHEMA = TableSchema("t", "rows", (Column("month", Kind.INT32, "month"), Column("x", Kind.INT64, "a number")))
+
+
+def frame(*months, x=1):
+    return pd.DataFrame(
+        {"month": pd.array(months, "int32[pyarrow]"), "x": pd.array([x] * len(months), "int64[pyarrow]")}
+    )
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    return Warehouse(tmp_path, LocalEngine())
+
+
+@pytest.fixture
+def write(warehouse):
+    """`write("run", frame)` commits and gives the version's identity."""
+
+    def call(run, rows, **more):
+        commit = warehouse.write(rows, SCHEMA, writer=Writer(run, "stage", 1), **more)
+        return warehouse.identity("t", commit.version)
+
+    return call
+
+
+def test_the_same_whole_content_of_another_run_is_the_same_and_other_content_is_not(warehouse, write):
+    first, other, again = write("a", frame(1, 2)), write("b", frame(1, 3)), write("c", frame(1, 2))
+    assert first == again != other
+    assert warehouse.latest("t") == 2
+
+
+def test_a_part_is_never_taken_for_the_whole(write):
+    write("a", frame(1, 2))
+    part = write("b", frame(2, x=5), replace=[("month", "=", 2)])
+    assert part != write("c", frame(2, x=5))
+
+
+def test_compaction_changes_no_identity(warehouse, write):
+    write("a", frame(1, 2))
+    before = write("b", frame(2, x=5), replace=[("month", "=", 2)])
+    DeltaTable(warehouse.path("t")).optimize.z_order(["month"])
+    assert warehouse.latest("t") == 2
+    assert warehouse.identity("t", 2) == before
+
+
+def test_a_commit_that_says_that_nothing_was_stale_keeps_the_identity(warehouse):
+    def build(run):
+        stale = warehouse.stale(SCHEMA, Parts("month", {1: {"code": "v1"}}))
+        commit = warehouse.write(frame(1), SCHEMA, writer=Writer(run, "stage", 1), stale=stale)
+        return commit.version, warehouse.identity("t", commit.version)
+
+    (first, made), (second, same) = build("a"), build("b")
+    assert (made, first + 1) == (same, second)
+
+
+def test_a_table_made_anew_has_another_identity_at_the_same_version(warehouse, write, tmp_path):
+    write("a", frame(1))
+    before = write("a", frame(1, 2), replace=[("month", ">", 0)])
+    warehouse.path("t").rename(tmp_path / "old")
+    write("a", frame(1))
+    assert write("b", frame(1, 2), replace=[("month", ">", 0)]) != before
+
+
+def test_a_log_that_is_gone_tells_nothing(warehouse, write):
+    write("a", frame(1))
+    (warehouse.path("t") / "_delta_log" / f"{0:020d}.json").unlink()
+    assert warehouse.identity("t", 0) is None
+
+
+def test_a_version_is_intact_while_all_its_files_are_there(warehouse, write):
+    write("a", frame(1))
+    write("b", frame(2))
+    assert [warehouse.intact("t", version) for version in (0, 1)] == [True, True]
+    table = DeltaTable(warehouse.path("t"))
+    table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    assert [warehouse.intact("t", version) for version in (0, 1)] == [False, True]
