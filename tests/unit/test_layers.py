@@ -16,11 +16,3 @@ def test_the_layers_hold(monkeypatch, capsys):
 @pytest.mark.parametrize("module", sorted((ROOT / "lib").rglob("*.py")), ids=lambda path: path.stem)
 def test_no_module_is_longer_than_300_lines(module):
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
-
-
-def test_no_notebook_or_feature_code_collects_or_loops_over_rows():
-    import re
-
-    bad = re.compile(r"\.collect\(\)|\.toPandas\(\)|\.iterrows\(|\.itertuples\(|\.apply\(.*axis=1")
-    for path in [*(ROOT / "lib/flightdelay").glob("*.py"), *(ROOT / "notebooks").glob("*.py")]:
-        assert not bad.search(path.read_text(encoding="utf-8")), path

@@ -15,12 +15,17 @@ file grows by a thirtieth. delta-rs' own million makes one group of most of our 
 
 
 def configuration(schema: TableSchema) -> dict[str, str | None]:
-    """The table properties of the layout. Columns to order by always have statistics."""
+    """The table properties of the layout. Columns to order by always have statistics.
+
+    The log is never shortened: writers would drop commits of more than a month with each hundredth one, and with
+    them versions that kept runs stand on, though their files are there.
+    """
     layout, names = schema.layout, schema.column_names
     indexed = [names.index(column) + 1 for column in layout.z_order]
     return {
         "delta.dataSkippingNumIndexedCols": str(max([layout.statistics_columns, *indexed])),
         "delta.targetFileSize": str(layout.target_file_bytes),
+        "delta.enableExpiredLogCleanup": "false",
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stagebook.engines import pruning
 from stagebook.engines.bounds import ALL_NULL, UNKNOWN, Bounds, fitting, from_values, may_hold
 from stagebook.engines.deltalog import opened
-from stagebook.engines.predicates import Condition, to_sql
+from stagebook.engines.predicates import Condition
 from stagebook.errors import DamagedTable
 from stagebook.model.tables import Predicates
 from stagebook.model.upkeep import Reading, Ruled
@@ -38,7 +38,7 @@ def explain(path: Path, version: int, columns: Sequence[str] | None, where: Pred
         columns=wanted,
         ruled=[
             Ruled(
-                condition=to_sql([condition]),
+                condition=_words(condition),
                 files=by_file.count(False),
                 row_groups=sum(not group.holds[number] for group in groups),
             )
@@ -53,6 +53,11 @@ def explain(path: Path, version: int, columns: Sequence[str] | None, where: Pred
         size_bytes=sum(group.column_bytes for group in reached),
         all_bytes=sum(file.size_bytes for file in files.all),
     )
+
+
+def _words(condition: Condition) -> str:
+    values = ", ".join(map(str, condition.values))
+    return f"{condition.column} {condition.op} {f'[{values}]' if condition.op == 'in' else values}"
 
 
 @dataclass(frozen=True)

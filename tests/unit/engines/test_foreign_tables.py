@@ -8,6 +8,7 @@ from stagebook.engines.local import LocalEngine
 from stagebook.engines.protocol import Protocol, access, unreadable, unwritable
 from stagebook.errors import UnreadableTable, UnwritableTable
 from stagebook.model.tables import Column, Kind, TableSchema
+from stagebook.tables.warehouse import Warehouse
 
 ENGINE = LocalEngine()
 SCHEMA = TableSchema(
@@ -131,3 +132,52 @@ def test_who_can_read_and_write_a_table_follows_from_its_protocol(protocol, read
     found = access(protocol)
     assert " ".join(one.engine for one in found if not one.unreadable) == reads
     assert " ".join(one.engine for one in found if not one.unwritable) == writes
+
+
+# Registered by their folder, on every engine.
+
+
+def theirs(engine, path, where=()):
+    warehouse = Warehouse(path.parent / "tables", engine, {"theirs": path})
+    return engine.to_arrow(warehouse.read("theirs", version=0, where=where)).sort_by("k")
+
+
+@pytest.mark.parametrize(
+    ("made", "first"),
+    [
+        ({}, 0),
+        ({"stats": False}, 0),
+        ({**MAPPED, "reader": 2, "writer": 5}, 0),
+        ({"reader": 3, "writer": 7, "features": ("deletionVectors",), "deleted": [0, 3, 4]}, 1),
+    ],
+    ids=["plain", "without statistics", "mapped columns", "deleted rows"],
+)
+def test_an_external_table_is_read_alike_by_every_engine(engine, foreign, made, first):
+    path = foreign(**made)
+    expected = [k for k in range(10) if k not in made.get("deleted", ())]
+    assert theirs(engine, path)["k"].to_pylist() == expected
+    assert expected[0] == first
+    assert theirs(engine, path, [("k", ">=", 8)]).to_pydict() == {"k": [8, 9], "s": ["row 8", "row 9"]}
+
+
+def test_an_external_table_of_a_feature_of_tomorrow_is_refused_by_name_on_every_engine(engine, foreign):
+    path = foreign(reader=3, writer=7, features=("somethingOfTomorrow",))
+    with pytest.raises(
+        UnreadableTable, match=f"engine '({engine.name}|delta-rs)' cannot read .* it uses somethingOfTo"
+    ):
+        theirs(engine, path)
+
+
+def test_what_only_spark_reads_is_read_on_spark_and_refused_by_name_elsewhere(engine, spark, tmp_path):
+    path = tmp_path / "widened"
+    widening = "TBLPROPERTIES ('delta.enableTypeWidening' = 'true')"
+    spark.session.sql(f"CREATE TABLE delta.`{path}` (k INT) USING delta {widening}")
+    spark.session.sql(f"INSERT INTO delta.`{path}` VALUES (1), (2)")
+    spark.session.sql(f"ALTER TABLE delta.`{path}` ALTER COLUMN k TYPE BIGINT")
+    warehouse = Warehouse(tmp_path / "tables", engine, {"widened": path})
+    if engine.name == "spark":
+        frame = warehouse.read("widened", version=2, where=[("k", ">", 1)])
+        assert engine.to_arrow(frame).to_pydict() == {"k": [2]}
+        return
+    with pytest.raises(UnreadableTable, match="cannot read .* rightly: it uses typeWidening"):
+        warehouse.read("widened", version=2)

@@ -1,4 +1,6 @@
+import os
 import sys
+import time
 from datetime import UTC, datetime
 
 import numpy as np
@@ -104,7 +106,11 @@ def test_layout_and_words_go_into_the_table(tmp_path):
         path, fitting(), order(schema=TableSchema("delays", "one row per flight", SCHEMA.columns, layout=layout))
     )
     metadata = DeltaTable(str(path)).metadata()
-    assert metadata.configuration == {"delta.dataSkippingNumIndexedCols": "4", "delta.targetFileSize": "10000000"}
+    assert metadata.configuration == {
+        "delta.dataSkippingNumIndexedCols": "4",
+        "delta.targetFileSize": "10000000",
+        "delta.enableExpiredLogCleanup": "false",
+    }
     assert (metadata.name, metadata.description) == ("delays", "one row per flight")
     assert metadata.partition_columns == ["dest"]
     comments = {field.name: field.metadata for field in DeltaTable(str(path)).schema().fields}
@@ -210,6 +216,20 @@ def test_a_version_that_the_log_has_forgotten_is_named(tmp_path):
     assert ENGINE.read(path, version=2).shape == (3, 4)
     with pytest.raises(UnknownTable, match="'delays' has no version 0"):
         ENGINE.read(path, version=0)
+
+
+def test_old_commits_stay_in_the_log_since_runs_may_stand_on_them(tmp_path):
+    path = tmp_path / "delays"
+    ENGINE.write(path, fitting(), order("r0"))
+    DeltaTable(path).alter.set_table_properties({"delta.checkpointInterval": "3"})
+    DeltaTable(path).create_checkpoint()
+    month_ago = time.time() - 40 * 24 * 3600
+    for file in (path / "_delta_log").glob("*.*"):
+        os.utime(file, (month_ago, month_ago))
+    for number in range(1, 5):  # among them is one that writes a checkpoint, and would clear up behind it
+        ENGINE.write(path, fitting(FRAME[:1]), order(f"r{number}"))
+    assert len(list((path / "_delta_log").glob("*.checkpoint.parquet"))) > 1
+    assert len(ENGINE.read(path, version=0)) == 3
 
 
 def test_a_transaction_is_found_after_its_log_file_is_gone(tmp_path):
