@@ -271,3 +271,27 @@ def test_every_event_of_the_journal_is_whole_and_leads_to_the_record(run, chain)
     assert folded is not None
     assert json.loads(json.dumps(to_json(folded), default=str)) == ended.record
     assert (ended.folder / "events.jsonl").stat().st_size > 500
+
+
+def test_an_external_table_is_pinned_when_the_run_starts_and_read_by_its_name(run, notebook, params, tmp_path):
+    import pandas as pd
+    from deltalake import write_deltalake
+
+    for fares in ([1.5], [1.5, 2.5]):
+        write_deltalake(tmp_path / "theirs/fares", pd.DataFrame({"fare": fares}), mode="overwrite")
+    append = f"write_deltalake({str(tmp_path / 'theirs/fares')!r}, pd.DataFrame({{'fare': [9.0]}}), mode='append')"
+    notebook("a", "from deltalake import write_deltalake", "import pandas as pd", append)
+    notebook("b", "import scrapbook as sb\nfrom stagebook import stage", "sb.glue('rows', len(stage.read('fares')))")
+    params(
+        "p",
+        """\
+        pipeline: guest
+        stages:
+          a: {notebook: notebooks/a.ipynb}
+          b: {notebook: notebooks/b.ipynb, depends_on: [a], reads: [fares]}
+        tables: {engine: pandas, external: {fares: theirs/fares}}
+        """,
+    )
+    ended = run("--params", "p")
+    assert (ended.code, ended.record["pins"], ended.stage("b")["inputs"]) == (0, {"fares": 1}, {"fares": 1})
+    assert ended.stage("b")["scraps"] == {"rows": 2}, "as of the run's start, whatever its owner writes meanwhile"

@@ -37,6 +37,11 @@ def test_a_table_declares_its_key_and_layout_with_a_reason(schemas, name):
     assert not any(column.nullable for column in table.columns if column.name in table.key)
 
 
+def test_a_year_of_flights_is_far_below_a_gigabyte_a_partition_so_none_is_declared_and_it_says_so():
+    assert not any(table.layout.partition_by for table in schema.TABLES.values())
+    assert "far below one gigabyte a partition" in schema.FLIGHTS.layout.why
+
+
 def test_features_are_known_before_departure_by_name():
     after = {"dep_at", "arr_at", "dep_delay_min", "arr_delay_min", "air_time_min", "dep_clock_local", "arr_clock_local"}
     assert not after & set(schema.MODEL_FEATURES)

@@ -167,6 +167,22 @@ def test_a_writer_that_an_optimization_overtakes_is_tried_again(warehouse, monke
     assert (commit.version, commit.rows) == (5, 157)
 
 
+def test_what_spark_wrote_is_put_in_order_and_read_on_spark_again(warehouse, spark):
+    on_spark = Warehouse(warehouse.root, spark)
+    for month in (1, 2):
+        where = [("month", "=", month)]
+        on_spark.write(spark.frame(frame(month)), schema(), writer=Writer("r1", "prep", 1), replace=where)
+    assert care.describe(warehouse, "flights").layout == ORDERED
+    before = rows(warehouse)
+    done = care.optimize(warehouse, "flights", dry_run=False)
+    assert (done.how, done.before.count, done.after.count, done.version) == ("z_order", 2, 1, 3)
+    assert rows(warehouse).equals(before)
+    assert spark.count(on_spark.read("flights", version=3, where=[("month", "=", 2)])) == 50
+    again = on_spark.write(spark.frame(frame(2)), schema(), writer=Writer("r1", "prep", 2), replace=[("month", "=", 2)])
+    assert (again.version, again.repeated) == (2, True)
+    assert care.describe(warehouse, "flights").access[0].unwritable == []
+
+
 def file(size, **partition):
     return DataFile("f", size, 1, 0, partition)
 
