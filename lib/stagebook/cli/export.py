@@ -1,0 +1,83 @@
+"""`stagebook export`: a pipeline as a bundle for Databricks."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+if TYPE_CHECKING:
+    from stagebook.model.pipeline import Pipeline
+
+app = App(name="export", help="The pipeline as a Databricks job.")
+Files = Annotated[tuple[str, ...], Parameter(negative=())]
+GENERATED = ("resources/*.job.yml", "**/*.ipynb")
+
+
+@app.command
+def databricks(
+    *,
+    out: Path,
+    params: Files = (),
+    target: str | None = None,
+    check: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Write the pipeline as a complete bundle: job, targets, notebooks, wheel, README.
+
+    Exit status: 0 done, 1 with --check: the folder is not what would be written, 2 configuration.
+
+    Parameters
+    ----------
+    out:
+        Folder of the bundle.
+    params:
+        Parameter file: a path, or a name in params/ (repeatable, later wins; default: dev.yaml).
+    target:
+        The target that the Databricks CLI takes where none is named (default: the first).
+    check:
+        Write nothing; list what differs from what would be written.
+    """
+    from stagebook.cli import files as folder
+    from stagebook.jobs.carried import not_carried
+
+    pipeline, files = _bundle(params, target, out)
+    if check:
+        stale = folder.stale(out, files, GENERATED)
+        print("\n".join(stale) or f"{out} is as it would be written", file=sys.stderr if stale else sys.stdout)
+        return 1 if stale else 0
+    folder.write(out, files)
+    print(f"{len(files)} files in {out}; {out / 'README.md'} says how to deploy them")
+    if left := not_carried(pipeline):
+        print("what the job has no field for:\n" + "\n".join(f"  {line}" for line in left))
+    for name in folder.left_over(out, files, GENERATED):
+        print(f"stagebook: {out / name} is not of this bundle any more: delete it", file=sys.stderr)
+    return 0
+
+
+def _bundle(params: tuple[str, ...], target: str | None, out: Path) -> "tuple[Pipeline, dict[str, str]]":
+    from importlib.metadata import PackageNotFoundError, version
+
+    from stagebook.cli.places import pipeline as load
+    from stagebook.jobs import bundle
+    from stagebook.notebook.read import load as notebook
+
+    def installed(name: str) -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    found = load(params, None, None)
+    pinned = bundle.pinned(found.deployment.requirements, installed)
+    pipeline = replace(found, deployment=replace(found.deployment, requirements=pinned))
+    words = [word for name in params or ("dev.yaml",) for word in ("--params", Path(name).name)]
+    words += ["--target", target] if target else []
+    origin = bundle.Origin(
+        command=" ".join(["stagebook export databricks", *words]),
+        root=Path(os.path.relpath(pipeline.places.root, out.resolve())).as_posix(),
+        version=version("stagebook"),
+    )
+    notebooks = {name: notebook(stage.notebook) for name, stage in pipeline.stages.items()}
+    return pipeline, bundle.files(pipeline, target, notebooks, origin)
