@@ -1,4 +1,4 @@
-"""`stagebook export`: a pipeline as a bundle for Databricks."""
+"""`stagebook export`: a pipeline as a bundle for Databricks, and checks of anyone's bundle."""
 
 import os
 import sys
@@ -9,11 +9,54 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stagebook.model.pipeline import Pipeline
+    from stagebook.params.yaml_file import Document
 
 app = App(name="export", help="The pipeline as a Databricks job.")
 Files = Annotated[tuple[str, ...], Parameter(negative=())]
 GENERATED = ("resources/*.job.yml", "**/*.ipynb")
+
+
+@app.default
+def export(*, validate: Path) -> int:
+    """Check a bundle, with what it includes, or a job as YAML or JSON of the Jobs API; nothing is sent anywhere.
+
+    Exit status: 0 nothing was found, 1 there are findings, 2 the file cannot be read.
+
+    Parameters
+    ----------
+    validate:
+        The file: databricks.yml, a job's own file, or what the Jobs API answers.
+    """
+    from zoneinfo import available_timezones
+
+    from stagebook.jobs.check import check
+
+    checked = check(list(_documents(validate)), frozenset(available_timezones()))
+    for note in checked.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for finding in checked.findings:
+        print(finding, file=sys.stderr)
+    jobs, found = checked.jobs, len(checked.findings)
+    summary = f"{validate}: {jobs} job{'' if jobs == 1 else 's'}, {found} finding{'' if found == 1 else 's'}"
+    print(summary, file=sys.stderr if found else sys.stdout)
+    return 1 if found else 0
+
+
+def _documents(path: Path) -> "Iterator[Document]":
+    from stagebook.errors import ConfigError
+    from stagebook.params.yaml_file import read
+
+    if not path.is_file():
+        raise ConfigError(f"--validate: there is no file '{path}'.")
+    document = read(path, str(path), foreign=True)
+    yield document
+    include = document.values.get("include")
+    for pattern in include if isinstance(include, list) else ():
+        for included in sorted(path.parent.glob(str(pattern))):
+            yield read(included, str(included), foreign=True)
 
 
 @app.command

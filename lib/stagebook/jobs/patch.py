@@ -64,7 +64,9 @@ def keyed(job: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(job)
     for name, key in LISTS.items():
         items = job.get(name)
-        if isinstance(items, list) and all(isinstance(item, Mapping) and key in item for item in items):
+        if isinstance(items, list) and all(
+            isinstance(item, Mapping) and isinstance(item.get(key), str) for item in items
+        ):
             result[name] = {item[key]: {k: v for k, v in item.items() if k != key} for item in items}
     return result
 
