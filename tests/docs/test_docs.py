@@ -38,15 +38,16 @@ def test_every_flag_of_run_stands_in_the_readme():
 
 def test_every_command_stands_in_the_readme():
     commands = set(re.findall(r"^│ ([a-z]+) ", printed_help(), re.MULTILINE))
-    assert commands >= {"run", "runs", "models", "track", "spark", "tables"}
+    assert commands >= {"run", "runs", "models", "track", "spark", "tables", "export", "accept"}
     assert {command for command in commands if f"`stagebook {command}" not in README} == set()
 
 
 def test_every_flag_has_a_description():
     spark = [("spark", "start"), ("spark", "stop"), ("spark", "status")]
     tables = [("tables", name) for name in ("list", "describe", "history", "explain", "optimize", "vacuum")]
-    for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *spark, *tables]:
-        rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +-", line)]
+    more = [("accept",), ("export",), ("export", "databricks"), *spark, *tables]
+    for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *more]:
+        rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +(\* +)?-", line)]
         assert rows
         for line in rows:
             assert re.search(r"[a-z]{2,} [a-z]", re.sub(r"--?[\w-]+|\[.*?\]", "", line)), line
@@ -55,14 +56,15 @@ def test_every_flag_has_a_description():
 def test_every_key_of_a_parameter_file_stands_in_the_readme():
     from pydantic import BaseModel
 
-    from stagebook.params import spec
+    from stagebook.params import basics, databricks_spec, spec
 
     models = [
         m
-        for m in vars(spec).values()
-        if isinstance(m, type) and issubclass(m, BaseModel) and m.__module__ == spec.__name__
+        for module in (basics, databricks_spec, spec)
+        for m in vars(module).values()
+        if isinstance(m, type) and issubclass(m, BaseModel) and m.__module__ == module.__name__
     ]
-    keys = {key for model in models for key in model.model_fields}
+    keys = {field.alias or key for model in models for key, field in model.model_fields.items()}
     assert {key for key in keys if f"`{key}" not in README} == set()
     for model in models:
         assert all(field.description for field in model.model_fields.values()), model
@@ -141,8 +143,9 @@ def test_no_registry_address_is_committed():
             assert not re.search(r"https?://(files\.)?py(pi|thonhosted)\.org", text), name
 
 
-def test_the_runner_is_executable_and_tiny():
-    runner = ROOT / "runners/run_pipeline.py"
+@pytest.mark.parametrize("name", ["run_pipeline", "export_databricks"])
+def test_a_runner_is_executable_and_tiny(name):
+    runner = ROOT / f"runners/{name}.py"
     assert runner.stat().st_mode & 0o111
     assert len(runner.read_text().splitlines()) <= 15
 

@@ -23,6 +23,7 @@ app.command("stagebook.cli.models:app", name="models")
 app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
 app.command("stagebook.cli.spark:app", name="spark")
 app.command("stagebook.cli.tables:app", name="tables")
+app.command("stagebook.cli.export:app", name="export")
 
 
 def main(words: list[str] | None = None) -> None:

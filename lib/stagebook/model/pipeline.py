@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from stagebook.model.deployment import Deployment
 from stagebook.model.tables import Predicates
 
 
@@ -122,4 +123,5 @@ class Pipeline:
     engine: str = "auto"
     spark: SparkSettings = SparkSettings()
     notifications: Mapping[str, Any] = field(default_factory=dict)
+    deployment: Deployment = field(default_factory=Deployment)
     params_files: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 from stagebook import dag
 from stagebook.errors import did_you_mean
 from stagebook.notebook.parameters import Parameter, contradiction
+from stagebook.params import deployment
 from stagebook.params.findings import Finding
 from stagebook.params.merge import Merged
 from stagebook.params.references import holds_reference, references
@@ -228,6 +229,10 @@ def unknown_profiles(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def bad_deployment(subject: Subject) -> Iterator[Finding]:
+    yield from deployment.findings(subject.spec, subject.merged)
+
+
 RULES = (
     unknown_stages,
     cycles,
@@ -239,4 +244,5 @@ RULES = (
     reads_before_written,
     writes_of_external_tables,
     unknown_profiles,
+    bad_deployment,
 )

@@ -11,6 +11,7 @@ from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, Sp
 from stagebook.notebook.outline import outline
 from stagebook.notebook.parameters import Parameter, declared
 from stagebook.params import checks, external, merge, overrides, structure
+from stagebook.params.deployment import deployment
 from stagebook.params.findings import Finding, InvalidParameters
 from stagebook.params.merge import Merged
 from stagebook.params.spec import PipelineSpec, RetrySpec, StageSpec
@@ -126,6 +127,7 @@ def _pipeline(
         engine=flags.engine or spec.tables.engine,
         spark=_spark(spec),
         notifications=spec.notifications.model_dump(),
+        deployment=deployment(spec),
         params_files=tuple(_relative(file, root) for file in files),
     )
 

@@ -6,21 +6,16 @@ are the reference that the README's table is checked against.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from stagebook.model.gate import Metric
 from stagebook.model.pipeline import RunIf
+from stagebook.params.basics import AutoscaleSpec, Name, Strict
+from stagebook.params.databricks_spec import DatabricksSpec, QueueSpec, ScheduleSpec
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
 EngineChoice = Literal["auto", "pandas", "polars", "spark"]
 Work = Literal["scan", "join", "aggregate", "window", "fit"]
 Event = Literal["success", "failure", "gate_refused", "interrupted"]
-
-
-class Strict(BaseModel):
-    """Unknown keys are findings, values are never coerced, and nothing changes after parsing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class RetrySpec(Strict):
@@ -133,13 +128,6 @@ class NotificationsSpec(Strict):
     )
 
 
-class AutoscaleSpec(Strict):
-    """How many workers a cluster may have."""
-
-    min_workers: int = Field(ge=0, description="at least")
-    max_workers: int = Field(ge=1, description="at most")
-
-
 class ProfileSpec(Strict):
     """A workload profile: the cluster that a stage would run on."""
 
@@ -166,5 +154,9 @@ class PipelineSpec(Strict):
     gate: list[GateSpec] = Field(default_factory=list, description="handed to the stage that declares `gate`")
     notifications: NotificationsSpec = Field(default_factory=NotificationsSpec, description="see NotificationsSpec")
     profiles: dict[Name, ProfileSpec] = Field(default_factory=dict, description="workload profiles by name")
+    schedule: ScheduleSpec | None = Field(default=None, description="when the Databricks job starts by itself")
+    queue: QueueSpec | None = Field(default=None, description="whether a run of the job waits for another")
+    max_concurrent_runs: int | None = Field(default=None, ge=1, le=1000, description="runs of the job at once")
+    databricks: DatabricksSpec = Field(default_factory=DatabricksSpec, description="see DatabricksSpec")
     runs_dir: str = Field(default="runs", description="folder of the run records")
     warehouse: str = Field(default="warehouse", description="folder of tables, files and tracking data")

@@ -77,7 +77,7 @@ def _fields_at(key: Sequence[str | int]) -> list[str]:
     kind: Any = PipelineSpec
     for part in key:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[str(part)].annotation
+            kind = {field.alias or name: field for name, field in kind.model_fields.items()}[str(part)].annotation
         else:
             kind = get_args(kind)[-1]
         kind = (
@@ -85,7 +85,7 @@ def _fields_at(key: Sequence[str | int]) -> list[str]:
             if _optional(kind)
             else kind
         )
-    return sorted(kind.model_fields)
+    return sorted(field.alias or name for name, field in kind.model_fields.items())
 
 
 def _optional(kind: Any) -> bool:

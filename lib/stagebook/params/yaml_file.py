@@ -2,7 +2,8 @@
 
 YAML 1.2 through ruamel.yaml: `no` is a string, `012` is 12, `1e-3` a number, `12:30` a string. Refused
 are aliases (a 300-byte alias bomb grows nine-fold a level), tags, duplicate keys, and files that are
-larger or deeper than any pipeline needs. Dates stay the strings that they look like.
+larger or deeper than any pipeline needs. Dates stay the strings that they look like. Files of others may
+hold aliases and merge keys (`foreign`); then the limit is on what they grow to.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from stagebook.errors import ConfigError
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 200_000
+
+MERGE = "tag:yaml.org,2002:merge"
 
 Key = tuple[str | int, ...]
 """The way from the top of a document to a value: `("stages", "train", "max_retries")`."""
@@ -41,8 +44,8 @@ class Document:
     lines: dict[Key, int] = field(default_factory=dict)
 
 
-def read(path: Path, shown: str) -> Document:
-    """Parse a parameter file; `shown` is how messages name it.
+def read(path: Path, shown: str, *, foreign: bool = False) -> Document:
+    """Parse a parameter file; `shown` is how messages name it. JSON is YAML, but for its tabs.
 
     Raises:
         InvalidYaml: with the line and what to write instead.
@@ -54,19 +57,17 @@ def read(path: Path, shown: str) -> Document:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidYaml.at(shown, 1, f"this is not UTF-8 text ({error.reason} at byte {error.start}).") from None
-    return parse(text, shown)
+    return parse(text.replace("\t", " ") if path.suffix == ".json" else text, shown, foreign=foreign)
 
 
-def parse(text: str, shown: str) -> Document:
-    """Parse the text of a parameter file. An empty text is an empty mapping."""
+def parse(text: str, shown: str, *, foreign: bool = False) -> Document:
+    """Parse the text of a parameter file, or with `foreign` of any YAML file. An empty text is an empty mapping."""
     yaml = YAML(typ="safe", pure=True)
-    node = _compose(yaml, text, shown)
+    node = _compose(yaml, text, shown, foreign)
     document = Document(shown, {})
     if node is not None:
         if not isinstance(node, MappingNode):
-            raise InvalidYaml.at(
-                shown, node.start_mark.line + 1, "a parameter file is a mapping of `key: value` lines."
-            )
+            raise InvalidYaml.at(shown, node.start_mark.line + 1, "the file must be a mapping of `key: value` lines.")
         document.values = _value(node, (), document, yaml)
     return document
 
@@ -82,9 +83,9 @@ def scalar(text: str) -> Any:
     return None if node is None else _value(node, (), Document("value", {}), yaml)
 
 
-def _compose(yaml: YAML, text: str, shown: str) -> Node | None:
+def _compose(yaml: YAML, text: str, shown: str, foreign: bool = False) -> Node | None:
     try:
-        _guard(yaml, text, shown)
+        _guard(yaml, text, shown, foreign)
         return yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -94,11 +95,11 @@ def _compose(yaml: YAML, text: str, shown: str) -> Node | None:
         raise InvalidYaml.at(shown, 1, f"this is not YAML: {str(error).splitlines()[0]}.") from None
 
 
-def _guard(yaml: YAML, text: str, shown: str) -> None:
+def _guard(yaml: YAML, text: str, shown: str, foreign: bool) -> None:
     depth = nodes = 0
     for event in yaml.parse(text):
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, AliasEvent):
+        if isinstance(event, AliasEvent) and not foreign:
             raise InvalidYaml.at(
                 shown, line, f"the alias '*{event.anchor}' is refused: write the value out, or use `extends`."
             )
@@ -116,6 +117,9 @@ def _guard(yaml: YAML, text: str, shown: str) -> None:
 
 def _value(node: Node, key: Key, document: Document, yaml: YAML) -> Any:
     document.lines.setdefault(key, node.start_mark.line + 1)
+    if len(document.lines) > MAX_NODES or len(key) > MAX_DEPTH:
+        line = node.start_mark.line + 1
+        raise InvalidYaml.at(document.path, line, f"its aliases grow to more than {MAX_NODES:,} values.")
     match node:
         case MappingNode():
             return _mapping(node, key, document, yaml)
@@ -129,13 +133,23 @@ def _value(node: Node, key: Key, document: Document, yaml: YAML) -> Any:
 
 def _mapping(node: MappingNode, key: Key, document: Document, yaml: YAML) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name_node, value_node in node.value:
+    merged = [value for name, value in node.value if name.tag == MERGE]
+    for below in (
+        one for value in merged for one in reversed(value.value if isinstance(value, SequenceNode) else [value])
+    ):
+        inner = _value(below, key, document, yaml)
+        if not isinstance(inner, dict):
+            raise InvalidYaml.at(document.path, below.start_mark.line + 1, "'<<' takes mappings only.")
+        values |= inner
+    own: set[str] = set()
+    for name_node, value_node in (pair for pair in node.value if pair[0].tag != MERGE):
         line = name_node.start_mark.line + 1
         name = _value(name_node, (*key, "?"), document, yaml)
         if not isinstance(name, str):
             raise InvalidYaml.at(document.path, line, f"the key {name!r} is not text: put it in quotes.")
-        if name in values:
+        if name in own:
             raise InvalidYaml.at(document.path, line, f"the key '{name}' stands twice in the same mapping.")
+        own.add(name)
         document.lines[(*key, name)] = line
         values[name] = _value(value_node, (*key, name), document, yaml)
     return values

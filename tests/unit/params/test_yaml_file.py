@@ -2,7 +2,7 @@
 
 import pytest
 
-from stagebook.params.yaml_file import InvalidYaml, parse, scalar
+from stagebook.params.yaml_file import InvalidYaml, parse, read, scalar
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ BOMB = "a: &a [x,x]\n" + "".join(f"{c}: &{c} [*{p},*{p}]\n" for p, c in zip("abc
         (BOMB, r"f.yaml:2: the alias '\*a' is refused"),
         ("a: !!python/object/apply:os.system [ls]\n", r"f.yaml:1: the tag .* is refused"),
         ("a: [1\nb: 2\n", r"f.yaml:\d: this is not YAML"),
-        ("- 1\n- 2\n", r"f.yaml:1: a parameter file is a mapping"),
+        ("- 1\n- 2\n", r"f.yaml:1: the file must be a mapping"),
         ("1: x\n", r"f.yaml:1: the key 1 is not text"),
         ("a: " + "[" * 60 + "]" * 60, "deeper than 40 levels"),
     ],
@@ -52,3 +52,27 @@ def test_every_key_knows_its_line():
     assert document.values == {"a": {"b": 1, "c": ["x", "y"]}}
     assert document.lines[("a", "b")] == 2
     assert document.lines[("a", "c", 1)] == 5
+
+
+def test_files_of_others_may_hold_aliases_and_merge_keys():
+    text = "a: &a {x: 1, y: [1]}\nb: {<<: *a, x: 2}\nc: {<<: [*a, {x: 3, z: 4}]}\nd: *a\n"
+    document = parse(text, "f.yaml", foreign=True)
+    assert document.values["b"] == {"x": 2, "y": [1]}
+    assert document.values["c"] == {"x": 1, "y": [1], "z": 4}
+    assert document.values["d"] == {"x": 1, "y": [1]}
+    assert (document.lines[("b", "x")], document.lines[("b", "y")]) == (2, 1)
+    with pytest.raises(InvalidYaml, match="aliases grow to more than"):
+        parse(BOMB.replace("x,x", ",".join("x" * 2000)), "f.yaml", foreign=True)
+    with pytest.raises(InvalidYaml, match="the alias"):
+        parse(text, "f.yaml")
+
+
+def test_an_alias_to_itself_ends():
+    with pytest.raises(InvalidYaml, match="aliases grow"):
+        parse("a: &a [*a]\n", "f.yaml", foreign=True)
+
+
+def test_json_may_be_indented_by_tabs(tmp_path):
+    (tmp_path / "f.json").write_text('{\n\t"a": {\n\t\t"b": 1\n\t}\n}\n')
+    document = read(tmp_path / "f.json", "f.json")
+    assert (document.values, document.lines[("a", "b")]) == ({"a": {"b": 1}}, 3)

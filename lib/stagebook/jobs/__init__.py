@@ -1,0 +1,1 @@
+"""A pipeline as a Databricks job, and back: pure functions from mappings and dataclasses to mappings."""

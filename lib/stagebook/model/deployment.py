@@ -1,0 +1,83 @@
+"""How a pipeline is deployed as a Databricks job: what its parameter file says of that, resolved per target."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Mode = Literal["development", "production"]
+
+
+@dataclass(frozen=True)
+class ClusterProfile:
+    """What a stage of one profile computes on.
+
+    `workers` is a number (0: a single node) or the bounds of autoscaling. `spot` means the workers; the driver
+    is always on demand. `serverless` means no cluster at all.
+    """
+
+    node_type_id: str | None = None
+    driver_node_type_id: str | None = None
+    workers: int | tuple[int, int] = 0
+    serverless: bool = False
+    spot: bool = False
+    photon: bool = False
+
+    @property
+    def single_node(self) -> bool:
+        """Whether there are no workers, ever."""
+        return self.workers == 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """One workspace and way to deploy to it. Tables are `catalog.schema.name`, files in the volume."""
+
+    name: str
+    mode: Mode
+    host: str | None = None
+    root_path: str | None = None
+    catalog: str | None = None
+    schema: str | None = None
+    volume: str | None = None
+    run_as: Mapping[str, str] | None = None
+    permissions: tuple[Mapping[str, str], ...] = ()
+    profiles: Mapping[str, ClusterProfile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the job starts by itself. Quartz: seconds first, and `?` for one of the two days."""
+
+    quartz_cron_expression: str
+    timezone_id: str = "UTC"
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The job around the stages.
+
+    `packages` are folders of Python packages, from the project's root, that the wheel carries; `requirements` what
+    the runtime lacks. `notices` maps an event (`on_failure`) to addresses, `webhooks` to ids of notification
+    destinations. `job` and `bundle` are merge patches (RFC 7386) over what is derived.
+    """
+
+    targets: Mapping[str, Target] = field(default_factory=lambda: {"dev": Target("dev", "development")})
+    spark_version: str = "17.3.x-cpu-ml-scala2.13"
+    cloud: Literal["aws", "azure", "gcp"] = "aws"
+    data_security_mode: str = "DATA_SECURITY_MODE_DEDICATED"
+    cluster_per_task: bool = False
+    attribution: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    environment_version: str = "4"
+    performance_target: str = "STANDARD"
+    notices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    webhooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    run_duration_seconds: int | None = None
+    schedule: Schedule | None = None
+    queue: bool | None = None
+    max_concurrent_runs: int | None = None
+    job: Mapping[str, Any] = field(default_factory=dict)
+    bundle: Mapping[str, Any] = field(default_factory=dict)
