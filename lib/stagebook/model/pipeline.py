@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from stagebook.model.pricing import Rate
 from stagebook.model.tables import Predicates
 
 
@@ -109,7 +110,10 @@ class SparkSettings:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist."""
+    """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist.
+
+    `rates` says what each profile costs; one that is this machine is not in it.
+    """
 
     name: str
     stages: Mapping[str, Stage]
@@ -120,3 +124,8 @@ class Pipeline:
     spark: SparkSettings = SparkSettings()
     notifications: Mapping[str, Any] = field(default_factory=dict)
     params_files: tuple[str, ...] = ()
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+
+    def rate(self, stage: str) -> Rate | None:
+        """What a stage's cluster costs; None where it costs nothing."""
+        return self.rates.get(self.stages[stage].profile or "")
