@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Self
 
 from stagebook.errors import StagebookError
-from stagebook.model.pricing import Range, Rate
+from stagebook.model.pricing import NOTHING, Range, Rate
 
 HOUR = Decimal(3600)
 
@@ -41,9 +41,9 @@ def in_a_row(stages: Sequence[tuple[Rate | None, Range]]) -> list[Range]:
     costs = []
     for rate, seconds in stages:
         if rate is None:
-            costs.append(Range())
+            costs.append(NOTHING)
             continue
-        started = Range() if rate.profile in up and rate.shared else estimate(rate, rate.startup_seconds)
+        started = NOTHING if rate.profile in up and rate.shared else estimate(rate, rate.startup_seconds)
         up.add(rate.profile)
         costs.append(started + estimate(rate, seconds))
     return costs

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from stagebook.errors import did_you_mean
-from stagebook.model.pricing import Cluster, Compute, Item, ListPrice, NodeType, PriceBook, Range, Rate, Terms
+from stagebook.model.pricing import NOTHING, Cluster, Compute, Item, ListPrice, NodeType, PriceBook, Range, Rate, Terms
 
 SKUS = {
     Compute.JOBS: "JOBS_COMPUTE",
@@ -127,7 +127,7 @@ def _machine_hours(cluster: Cluster, terms: Terms, driver: NodeType, worker: Nod
     workers, kept = _workers(cluster), cluster.on_demand_nodes
 
     def add(node: NodeType, spot: bool, many: Range) -> None:
-        hours[node.node_type_id, spot] = hours.get((node.node_type_id, spot), Range()) + many
+        hours[node.node_type_id, spot] = hours.get((node.node_type_id, spot), NOTHING) + many
 
     add(driver, kept == 0, Range.exactly(1))
     if kept is None:
@@ -138,7 +138,7 @@ def _machine_hours(cluster: Cluster, terms: Terms, driver: NodeType, worker: Nod
         add(worker, False, on_demand)
         add(worker, True, workers + on_demand * -1)
     machines = {driver.node_type_id: driver, worker.node_type_id: worker}
-    return [_machine_item(machines[name], spot, many, terms) for (name, spot), many in hours.items() if many != Range()]
+    return [_machine_item(machines[name], spot, many, terms) for (name, spot), many in hours.items() if many != NOTHING]
 
 
 def _machine_item(node: NodeType, spot: bool, hours: Range, terms: Terms) -> Item:

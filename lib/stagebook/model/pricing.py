@@ -111,6 +111,9 @@ class Range:
         return Range(self.low.quantize(step), self.likely.quantize(step), self.high.quantize(step))
 
 
+NOTHING = Range()
+
+
 @dataclass(frozen=True)
 class Item:
     """One line of a bill: units (`DBU`, `HOUR`) that one hour takes, and US dollars for a unit."""
@@ -136,7 +139,7 @@ class Rate:
     @property
     def usd_per_hour(self) -> Range:
         """All items together."""
-        return sum((item.per_hour * item.usd_per_unit for item in self.items), Range())
+        return sum((item.per_hour * item.usd_per_unit for item in self.items), NOTHING)
 
     @property
     def shared(self) -> bool:

@@ -16,7 +16,7 @@ from stagebook.execute.crew import Crew, Limits
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
 from stagebook.model.pipeline import Pipeline
-from stagebook.model.record import RunRecord
+from stagebook.model.record import AttemptStatus, RunRecord
 from stagebook.params.load import load
 from stagebook.report.page import render
 from stagebook.run import clerk as clerks
@@ -149,12 +149,14 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) 
                 stage.notebook.relative_to(root) if stage.notebook.is_relative_to(root) else stage.notebook
             ),
             "depends_on": list(stage.depends_on),
+            "profile": stage.profile,
         }
         for name, stage in pipeline.stages.items()
     }
+    rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
     if request.resume is not None:
         kept = [name for name, step in steps.steps.items() if step.action == "keep"]
-        book.tell("run_resumed", stages=stages, kept=kept)
+        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=_last_seen(book))
     else:
         book.tell(
             "run_started",
@@ -166,6 +168,7 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) 
             git=surroundings.git(root),
             environment=surroundings.environment(),
             stages=stages,
+            rates=rates,
             pins=dict(steps.pins),
         )
     for name, step in steps.steps.items():
@@ -173,6 +176,16 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) 
             book.tell("stage_settled", stage=name, status="reused", why=step.why, **step.result)
         elif step.action == "skip":
             book.tell("stage_settled", stage=name, status="skipped", why=step.why)
+
+
+def _last_seen(book: RunBook) -> dict[str, str]:
+    """When each stage whose runner was killed last gave a sign of life."""
+    return {
+        name: book.folder.last_seen(name, attempt.n, since=attempt.started_at)
+        for name, stage in book.record.stages.items()
+        for attempt in stage.attempts
+        if attempt.status is AttemptStatus.RUNNING
+    }
 
 
 def _await_tracking(clerk: Clerk, surface: Surface) -> None:

@@ -6,9 +6,10 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self
 
 from stagebook import dag
+from stagebook.cost import bill
 from stagebook.errors import ConfigError
 from stagebook.model.pipeline import Pipeline
-from stagebook.model.record import RunRecord
+from stagebook.model.record import RunRecord, StageRecord
 from stagebook.params.references import holds_reference
 from stagebook.run.request import RunRequest
 
@@ -191,7 +192,16 @@ def _result(record: RunRecord, name: str) -> dict[str, Any]:
         "outputs": stage.outputs,
         "inputs": stage.inputs,
         "parameters": stage.parameters,
+        "saved_usd": _worth(record, stage),
     }
+
+
+def _worth(record: RunRecord, stage: StageRecord) -> float | None:
+    """US dollars that the stage cost the run that computed its result; None where it had no price."""
+    if stage.saved_usd is not None:
+        return stage.saved_usd
+    split = bill.of(record).stages.get(stage.name)
+    return None if split is None else bill.amount(split.total.likely)
 
 
 def _why(name: str, request: RunRequest, current: RunRecord | None, forced: set[str]) -> str:

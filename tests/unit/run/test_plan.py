@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fixtures.bills import Story, rated
 
 from stagebook.model.pipeline import Pipeline, Places, Stage, Tracking
 from stagebook.model.record import Attempt, AttemptStatus, RunRecord, StageRecord, StageStatus
@@ -117,3 +118,11 @@ def test_tables_that_no_stage_of_the_run_writes_are_pinned_as_of_now():
     assert made(line=line, tables=Tables(foreign=7)).pins == {"foreign": 7}
     with pytest.raises(plan.MissingTables, match="'foreign', which stage 'prep' reads"):
         made(line=line, tables=Tables())
+
+
+def test_a_reused_result_brings_along_what_it_had_cost_where_it_was_computed():
+    story = Story({"prep": "p", "build": "p", "train": None, "check": None}, [rated()], "first")
+    first = story.attempt("prep", 0, 3600).reused("build", 0.5).attempt("train", 3600, 5).ended(4000).record
+    steps = made(RunRequest(only=("check",)), earlier=[first]).steps
+    saved = {name: step.result.get("saved_usd") for name, step in steps.items()}
+    assert saved == {"prep": 2.5025, "build": 0.5, "train": None, "check": None}
