@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 from stagebook import reuse
 from stagebook.code.cache import SourceCache
 from stagebook.code.reach import Reach, Reached, own_roots
+from stagebook.cost import bill
 from stagebook.errors import ConfigError
 from stagebook.execute import left
 from stagebook.execute.left import TableStates
@@ -115,7 +116,7 @@ class Results:
             return Found(self._what_changed(stage, ingredients))
         if gone := left.gone(stage, record, self.pipeline, self.tables, self._files(stage, ingredients)):
             return Found(gone)
-        result = record.stages[stage.name].result
+        result = result_of(record, stage.name)
         origin = result["reuse"]["run_id"]
         return Found(
             f"accepted as of run {origin}" if kept.accepted else f"nothing has changed since run {origin}", result
@@ -225,6 +226,12 @@ class Results:
 def _has(record: RunRecord, stage: str) -> bool:
     found = record.stages.get(stage)
     return found is not None and found.status.done and bool(found.reuse)
+
+
+def result_of(record: RunRecord, stage: str) -> dict[str, Any]:
+    """What a stage of a run has left, and what it would cost to make it again."""
+    found = record.stages[stage]
+    return {**found.result, "saved_usd": bill.worth(record, found)}
 
 
 def _packages(record: RunRecord) -> dict[str, str]:

@@ -6,9 +6,10 @@ that the runner held.
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
-from stagebook.model.record import Attempt, AttemptStatus, RunRecord, RunStatus, StageRecord, StageStatus
+from stagebook.model.record import Attempt, AttemptStatus, Leg, RunRecord, RunStatus, StageRecord, StageStatus
 
 Event = dict[str, Any]
 
@@ -34,7 +35,7 @@ def apply(record: RunRecord | None, event: Event) -> RunRecord:
 
 def _run_started(event: Event) -> RunRecord:
     stages = {
-        name: StageRecord(name=name, notebook=spec["notebook"], depends_on=list(spec["depends_on"]))
+        name: StageRecord(name, spec["notebook"], list(spec["depends_on"]), profile=spec.get("profile"))
         for name, spec in event["stages"].items()
     }
     return RunRecord(
@@ -48,29 +49,40 @@ def _run_started(event: Event) -> RunRecord:
         environment=event["environment"],
         pins=event["pins"],
         stages=stages,
+        legs=[_leg(event)],
     )
 
 
+def _leg(event: Event) -> Leg:
+    profiles = {name: spec.get("profile") for name, spec in event["stages"].items()}
+    return Leg(event["at"], profiles, event.get("rates", {}))
+
+
 def _run_resumed(record: RunRecord, event: Event) -> None:
-    """What is not kept is pending again; attempts that nobody finished were interrupted."""
+    """What is not kept is pending again; attempts that nobody finished were interrupted when they were last seen."""
+    record.legs.append(_leg(event))
     record.status, record.exit_code, record.finished_at = RunStatus.RUNNING, None, None
     for name, spec in event["stages"].items():
         if name not in record.stages:
             record.stages[name] = StageRecord(name, spec["notebook"], list(spec["depends_on"]))
         stage = record.stages[name]
         stage.notebook, stage.depends_on = spec["notebook"], list(spec["depends_on"])
+        stage.profile = spec.get("profile")
         if name not in event["kept"]:
-            stage.status, stage.why = StageStatus.PENDING, ""
+            stage.status, stage.why, stage.saved_usd = StageStatus.PENDING, "", None
         for attempt in stage.attempts:
             if attempt.status is AttemptStatus.RUNNING:
                 attempt.status = AttemptStatus.INTERRUPTED
                 attempt.error = {"type": "Interrupted", "message": "the runner was killed", "cell": None}
+                if seen := event.get("last_seen", {}).get(name):
+                    began, ended = datetime.fromisoformat(attempt.started_at), datetime.fromisoformat(seen)
+                    attempt.finished_at, attempt.seconds = seen, round((ended - began).total_seconds(), 3)
 
 
 def _stage_settled(record: RunRecord, event: Event) -> None:
     stage = record.stages[event["stage"]]
     stage.status, stage.why = StageStatus(event["status"]), event["why"]
-    for key in ("scraps", "inputs", "outputs", "parameters", "engine", "reuse"):
+    for key in ("scraps", "inputs", "outputs", "parameters", "engine", "reuse", "saved_usd"):
         if key in event:
             setattr(stage, key, event[key])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.model.deployment import Deployment
+from stagebook.model.pricing import Rate
 from stagebook.model.tables import Predicates
 
 
@@ -113,7 +114,10 @@ class SparkSettings:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist."""
+    """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist.
+
+    `rates` says what each profile costs; one that is this machine is not in it.
+    """
 
     name: str
     stages: Mapping[str, Stage]
@@ -125,3 +129,8 @@ class Pipeline:
     notifications: Mapping[str, Any] = field(default_factory=dict)
     deployment: Deployment = field(default_factory=Deployment)
     params_files: tuple[str, ...] = ()
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+
+    def rate(self, stage: str) -> Rate | None:
+        """What a stage's cluster costs; None where it costs nothing."""
+        return self.rates.get(self.stages[stage].profile or "")

@@ -58,6 +58,18 @@ class Attempt:
 
 
 @dataclass
+class Leg:
+    """A run from its start, or from a resumption, until it ended or died; its clusters live no longer.
+
+    `profiles` is stage → profile, `rates` what each priced profile cost then, as `Rate.to_json`.
+    """
+
+    started_at: str
+    profiles: dict[str, str | None] = field(default_factory=dict)
+    rates: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
 class StageRecord:
     """What is known of one stage of a run."""
 
@@ -74,6 +86,8 @@ class StageRecord:
     outputs: dict[str, dict[str, int]] = field(default_factory=dict)
     scraps: dict[str, Any] = field(default_factory=dict)
     reuse: dict[str, Any] = field(default_factory=dict)  # what a later run needs to take the result
+    profile: str | None = None
+    saved_usd: float | None = None  # what the reused result cost the run that computed it
 
     @property
     def result(self) -> dict[str, Any]:
@@ -105,6 +119,7 @@ class RunRecord:
     stages: dict[str, StageRecord] = field(default_factory=dict)
     mlflow: dict[str, Any] = field(default_factory=dict)
     pins: dict[str, int] = field(default_factory=dict)
+    legs: list[Leg] = field(default_factory=list)
 
     @property
     def gate(self) -> dict[str, Any] | None:

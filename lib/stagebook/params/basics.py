@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
 
@@ -18,3 +18,9 @@ class AutoscaleSpec(Strict):
 
     min_workers: int = Field(ge=0, description="at least")
     max_workers: int = Field(ge=1, description="at most")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "AutoscaleSpec":
+        if self.min_workers > self.max_workers:
+            raise ValueError("`min_workers` is more than `max_workers`")
+        return self

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagebook import dag
+from stagebook.cost import rates
 from stagebook.errors import did_you_mean
+from stagebook.model.pricing import PriceBook
 from stagebook.notebook.parameters import Parameter, contradiction
 from stagebook.params import deployment
 from stagebook.params.findings import Finding
 from stagebook.params.merge import Merged
+from stagebook.params.prices import cluster, terms
 from stagebook.params.references import holds_reference, references
 from stagebook.params.spec import PipelineSpec, StageSpec
 
@@ -26,6 +29,7 @@ class Subject:
     merged: Merged
     declared: Declared
     left_out: frozenset[str]  # stages that were already reported as malformed
+    book: PriceBook
 
     @property
     def graph(self) -> dict[str, list[str]]:
@@ -233,6 +237,13 @@ def bad_deployment(subject: Subject) -> Iterator[Finding]:
     yield from deployment.findings(subject.spec, subject.merged)
 
 
+def unpriced_profiles(subject: Subject) -> Iterator[Finding]:
+    for name, profile in subject.spec.profiles.items():
+        for flaw in rates.flaws(cluster(profile), terms(subject.spec.cost), subject.book):
+            where = subject.merged.where(("profiles", name, flaw.key))
+            yield Finding(where, f"profiles.{name}.{flaw.key}", flaw.what, flaw.allowed)
+
+
 RULES = (
     unknown_stages,
     cycles,
@@ -245,4 +256,5 @@ RULES = (
     writes_of_external_tables,
     unknown_profiles,
     bad_deployment,
+    unpriced_profiles,
 )

@@ -6,11 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from stagebook.cost.rates import rate
 from stagebook.errors import ConfigError
 from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
+from stagebook.model.pricing import PriceBook, Rate
 from stagebook.notebook.outline import outline
 from stagebook.notebook.parameters import Parameter, declared
-from stagebook.params import checks, external, merge, overrides, structure
+from stagebook.params import checks, external, merge, overrides, prices, structure
 from stagebook.params.deployment import deployment
 from stagebook.params.findings import Finding, InvalidParameters
 from stagebook.params.merge import Merged
@@ -54,12 +56,14 @@ def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Pa
     findings += [finding for finding in again if finding not in findings]
     spec = overridden or spec
     left_out = frozenset(set(merged.values.get("stages", {})) - set(spec.stages))
-    subject = checks.Subject(spec, merged, known, left_out)
+    book, unreadable = prices.read(spec.cost.prices, merged, root)
+    findings += unreadable
+    subject = checks.Subject(spec, merged, known, left_out, book)
     findings += [finding for rule in checks.RULES for finding in rule(subject)]
     findings += external.check(spec, merged, root)
     if findings:
         raise InvalidParameters.of(_in_order(findings))
-    return _pipeline(spec, known, root, files, flags, environ)
+    return _pipeline(spec, known, book, root, files, flags, environ)
 
 
 def _in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -105,6 +109,7 @@ def _declared(spec: PipelineSpec, merged: Merged, root: Path) -> tuple[checks.De
 def _pipeline(
     spec: PipelineSpec,
     known: checks.Declared,
+    book: PriceBook,
     root: Path,
     files: Sequence[Path],
     flags: Flags,
@@ -129,7 +134,16 @@ def _pipeline(
         notifications=spec.notifications.model_dump(),
         deployment=deployment(spec),
         params_files=tuple(_relative(file, root) for file in files),
+        rates=_rates(spec, book),
     )
+
+
+def _rates(spec: PipelineSpec, book: PriceBook) -> dict[str, Rate]:
+    found = {
+        name: rate(name, prices.cluster(profile), prices.terms(spec.cost), book)
+        for name, profile in spec.profiles.items()
+    }
+    return {name: priced for name, priced in found.items() if priced is not None}
 
 
 def _spark(spec: PipelineSpec) -> SparkSettings:

@@ -4,12 +4,14 @@ Keys carry Databricks' names wherever Databricks has one. A model's docstring an
 are the reference that the README's table is checked against.
 """
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from stagebook.model.gate import Metric
 from stagebook.model.pipeline import RunIf
+from stagebook.model.pricing import Compute
 from stagebook.params.basics import AutoscaleSpec, Name, Strict
 from stagebook.params.databricks_spec import DatabricksSpec, QueueSpec, ScheduleSpec
 
@@ -128,17 +130,77 @@ class NotificationsSpec(Strict):
     )
 
 
+def _exact(value: Any) -> Any:
+    """A number of a parameter file as the decimal that was written."""
+    return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Exact = Annotated[Decimal, BeforeValidator(_exact)]
+
+
+class AwsSpec(Strict):
+    """Which machines of a cluster may be spot ones, on AWS."""
+
+    availability: Literal["ON_DEMAND", "SPOT", "SPOT_WITH_FALLBACK"] = Field(
+        default="ON_DEMAND", description="spot machines cost `cost.spot_factor` of their price"
+    )
+    first_on_demand: int = Field(default=1, ge=0, description="so many nodes, the driver first, are not spot")
+
+
+class AzureSpec(Strict):
+    """Which machines of a cluster may be spot ones, on Azure."""
+
+    availability: Literal["ON_DEMAND_AZURE", "SPOT_AZURE", "SPOT_WITH_FALLBACK_AZURE"] = Field(
+        default="ON_DEMAND_AZURE", description="spot machines cost `cost.spot_factor` of their price"
+    )
+    first_on_demand: int = Field(default=1, ge=0, description="so many nodes, the driver first, are not spot")
+
+
 class ProfileSpec(Strict):
     """A workload profile: the cluster that a stage would run on."""
 
     node_type_id: str | None = Field(default=None, description="node type of the workers; none: this machine")
-    driver_node_type_id: str | None = Field(default=None, description="node type of the driver")
-    num_workers: int | None = Field(default=None, ge=0, description="workers; 0 is a single node")
+    driver_node_type_id: str | None = Field(default=None, description="node type of the driver; default: the workers'")
+    num_workers: int | None = Field(default=None, ge=0, description="workers; 0 (default) is a single node")
     autoscale: AutoscaleSpec | None = Field(default=None, description="bounds instead of `num_workers`")
+    aws_attributes: AwsSpec | None = Field(default=None, description="spot machines on AWS; default: none")
+    azure_attributes: AzureSpec | None = Field(default=None, description="spot machines on Azure; default: none")
+    runtime_engine: Literal["STANDARD", "PHOTON"] = Field(
+        default="STANDARD", description="PHOTON takes `cost.photon_factor` times the DBU"
+    )
+    compute: Compute = Field(
+        default=Compute.JOBS, strict=False, description="how it is billed: `jobs`, `all_purpose` or `serverless`"
+    )
+    dbu_per_hour: Exact | None = Field(default=None, gt=0, description="what serverless compute is taken to use")
+    startup_minutes: Exact = Field(default=Decimal(5), ge=0, description="until a cluster is up; serverless: none")
     autotermination_minutes: int | None = Field(default=None, ge=0, description="idle minutes until it stops by itself")
     driver_memory_gb: float | None = Field(
         default=None, gt=0, description="heap of the Spark server of this machine; default: a third of its memory"
     )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ProfileSpec":
+        if self.num_workers is not None and self.autoscale is not None:
+            raise ValueError("a profile has either `num_workers` or `autoscale`; set the other one to null")
+        if self.aws_attributes is not None and self.azure_attributes is not None:
+            raise ValueError("a profile has either `aws_attributes` or `azure_attributes`")
+        if self.compute is Compute.SERVERLESS and (self.node_type_id is not None or self.dbu_per_hour is None):
+            raise ValueError("serverless compute has `dbu_per_hour` and no `node_type_id`")
+        return self
+
+
+class CostSpec(Strict):
+    """What computing costs: where one buys, at which prices. Sources of the factors: lib/README.md."""
+
+    cloud: Literal["AWS", "AZURE"] = Field(default="AWS", description="whose machines")
+    tier: Literal["STANDARD", "PREMIUM", "ENTERPRISE"] = Field(default="PREMIUM", description="of the workspace")
+    region: str | None = Field(default=None, description="of serverless SKUs; null: the first that the book has")
+    prices: list[str] = Field(
+        default_factory=list, description="CSV files of your own, with the columns of `params/prices/*.csv`; they win"
+    )
+    discount: Exact = Field(default=Decimal(0), ge=0, lt=1, description="negotiated share off the price of a DBU")
+    photon_factor: Exact = Field(default=Decimal("2.0"), ge=1, description="DBU with Photon against without")
+    spot_factor: Exact = Field(default=Decimal("0.4"), gt=0, le=1, description="price of a spot machine, as a share")
 
 
 class PipelineSpec(Strict):
@@ -158,5 +220,6 @@ class PipelineSpec(Strict):
     queue: QueueSpec | None = Field(default=None, description="whether a run of the job waits for another")
     max_concurrent_runs: int | None = Field(default=None, ge=1, le=1000, description="runs of the job at once")
     databricks: DatabricksSpec = Field(default_factory=DatabricksSpec, description="see DatabricksSpec")
+    cost: CostSpec = Field(default_factory=CostSpec, description="see CostSpec")
     runs_dir: str = Field(default="runs", description="folder of the run records")
     warehouse: str = Field(default="warehouse", description="folder of tables, files and tracking data")

@@ -6,6 +6,7 @@ What does not fit is reported and left out, so that the rest can still be checke
 import copy
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -64,7 +65,7 @@ def _finding(detail: Any, merged: Merged) -> Finding:
             )
         case _:
             message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
-            given = repr(detail["input"])
+            given = str(detail["input"]) if isinstance(detail["input"], Decimal) else repr(detail["input"])
             return Finding(
                 where,
                 shown,

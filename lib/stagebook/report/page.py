@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, Undefined
 from markupsafe import Markup
 
+from stagebook.cost import bill
 from stagebook.model.record import Attempt, RunRecord, StageRecord
 from stagebook.report import graph, words
 from stagebook.report.headline import headline, message_of
@@ -102,6 +103,7 @@ def render(record: RunRecord, *, links: Links, resume_command: str | None = None
             rules=Rows.of(rules, len(rules)),
             metrics=Rows.of(metrics, len(metrics)),
             tables=Rows.of(tables, len(tables)),
+            billed=bill.of(record),
             packages=rows(packages if isinstance(packages, Mapping) else {}),
             link=lambda stage, attempt: _link(links, stage, attempt),
         )
@@ -129,6 +131,7 @@ def environment() -> Environment:
         "rows": rows,
         "shown": words.shown,
         "size": words.size,
+        "usd": words.usd,
         "when": words.when,
         "without_credentials": words.without_credentials,
     }

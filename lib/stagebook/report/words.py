@@ -5,6 +5,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from math import isfinite
 from typing import Any
 from urllib.parse import quote
@@ -130,6 +131,13 @@ def size(size_bytes: Any) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:#.3g}".rstrip(".") + f" {unit}"
         amount /= 1000
     return f"{amount:,.4g} PB"
+
+
+def usd(dollars: Any) -> str:
+    """US dollars for people: cents, below ten cents with four decimals: `1.24 USD`, `0.0315 USD`."""
+    if not isinstance(dollars, Decimal) and not is_number(dollars):
+        return NONE
+    return f"{dollars:,.2f} USD" if abs(dollars) >= 0.1 or not dollars else f"{dollars:.4f} USD"
 
 
 def duration(seconds: Any, *, short: bool = False) -> str:

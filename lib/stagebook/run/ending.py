@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from stagebook.cost import bill
 from stagebook.model.record import RunRecord, RunStatus, StageRecord, StageStatus
+from stagebook.report.words import usd
 
 SUCCEEDED, FAILED, REFUSED = 0, 1, 4
 BAD = (StageStatus.FAILED, StageStatus.UPSTREAM_FAILED)
@@ -30,6 +32,7 @@ def summary(record: RunRecord, report: Path, resume: str) -> str:
         seconds = f"{stage.seconds:7.1f} s" if stage.attempts else " " * 9
         told = "" if stage.status is StageStatus.SUCCEEDED else f"  {_first_line(stage.why)}"
         lines.append(f"{name:{width}}  {seconds}  {stage.status.value.replace('_', ' ')}{told}".rstrip())
+    lines.append(f"{'cost':{width}}  {_cost(bill.of(record))}")
     lines.append(f"{'report':{width}}  {report}")
     match record.exit_code:
         case 0:
@@ -39,6 +42,16 @@ def summary(record: RunRecord, report: Path, resume: str) -> str:
         case _:
             lines += ["", *_failure(record, report.parent), "", "resume with:", f"  {resume}"]
     return "\n".join(lines)
+
+
+def _cost(billed: bill.Bill) -> str:
+    """What the run cost in one line, and what of it bought nothing."""
+    if not billed.stages:
+        return "nothing to estimate: no stage ran on a profile with a price"
+    total = billed.total
+    parts = {"wasted": total.wasted.likely, "idle": total.idle.likely, "saved by reuse": total.saved}
+    told = ", ".join(f"{usd(dollars)} {name}" for name, dollars in parts.items() if dollars)
+    return f"about {usd(total.total.likely)}" + (f" ({told})" if told else "")
 
 
 def _first_line(text: str) -> str:

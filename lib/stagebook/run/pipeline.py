@@ -21,7 +21,7 @@ from stagebook.execute.reusing import Results
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
 from stagebook.model.pipeline import Pipeline
-from stagebook.model.record import RunRecord
+from stagebook.model.record import AttemptStatus, RunRecord
 from stagebook.params.load import load
 from stagebook.report.page import render
 from stagebook.run import clerk as clerks
@@ -190,12 +190,14 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew) -> 
                 stage.notebook.relative_to(root) if stage.notebook.is_relative_to(root) else stage.notebook
             ),
             "depends_on": list(stage.depends_on),
+            "profile": stage.profile,
         }
         for name, stage in pipeline.stages.items()
     }
+    rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
     if request.resume is not None:
         kept = [name for name, step in steps.steps.items() if step.action == "keep"]
-        book.tell("run_resumed", stages=stages, kept=kept)
+        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=_last_seen(book))
     else:
         book.tell(
             "run_started",
@@ -207,6 +209,7 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew) -> 
             git=surroundings.git(root),
             environment=dict(crew.results.environment),
             stages=stages,
+            rates=rates,
             pins=dict(steps.pins),
         )
     settled = {name: step for name, step in steps.steps.items() if step.action in ("reuse", "skip")}
@@ -219,6 +222,16 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew) -> 
     )
     for step in settled.values():
         crew.results.remember(step.result.get("reuse", {}), book.folder.run_id)
+
+
+def _last_seen(book: RunBook) -> dict[str, str]:
+    """When each stage whose runner was killed last gave a sign of life."""
+    return {
+        name: book.folder.last_seen(name, attempt.n, since=attempt.started_at)
+        for name, stage in book.record.stages.items()
+        for attempt in stage.attempts
+        if attempt.status is AttemptStatus.RUNNING
+    }
 
 
 def _await_tracking(clerk: Clerk, surface: Surface) -> None:

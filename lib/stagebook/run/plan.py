@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from stagebook import dag
 from stagebook.errors import ConfigError
+from stagebook.execute.reusing import result_of
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import RunRecord
 from stagebook.params.references import holds_reference
@@ -90,7 +91,7 @@ def make(
             why = _told_to_run(pipeline.stages[name], request, forced)
             steps[name] = Step("run", why) if why else known.step(pipeline.stages[name])
         elif name in needed and base:
-            steps[name] = Step("reuse", f"not selected; stands on run {base.run_id}", base.stages[name].result)
+            steps[name] = Step("reuse", f"not selected; stands on run {base.run_id}", result_of(base, name))
         else:
             steps[name] = Step("skip", "not selected")
     return Plan(steps, _pins(pipeline, steps, tables))

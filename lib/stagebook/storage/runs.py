@@ -6,12 +6,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from stagebook.cost import bill
 from stagebook.errors import ConfigError, RunHeld, did_you_mean
 from stagebook.model.events import fold
 from stagebook.model.record import SCHEMA_VERSION, RunRecord
@@ -45,6 +46,12 @@ class RunFolder:
     def attempt(self, stage: str, n: int, suffix: str = ".ipynb") -> Path:
         """Where attempt `n` of a stage leaves its notebook (`.ipynb`), page (`.html`) or log (`.log`)."""
         return self.path / "stages" / stage / f"attempt-{n}{suffix}"
+
+    def last_seen(self, stage: str, n: int, *, since: str) -> str:
+        """When attempt `n` of a stage last wrote anything, as ISO 8601; `since` where it never did."""
+        written = [path.stat().st_mtime for path in self.attempt(stage, n).parent.glob(f"attempt-{n}.*")]
+        last = max([datetime.fromisoformat(since).timestamp(), *written])
+        return datetime.fromtimestamp(last, UTC).isoformat()
 
     def load(self) -> RunRecord | None:
         """The record, folded from the journal; None where the run was never started."""
@@ -104,11 +111,16 @@ class RunFolder:
 
 
 def to_json(record: RunRecord) -> dict[str, Any]:
-    """The record as DESIGN's `run.json`."""
+    """The record as DESIGN's `run.json`, with what everything cost."""
     value = {"schema_version": SCHEMA_VERSION, **asdict(record)}
+    billed = bill.of(record)
     for name, stage in value["stages"].items():
-        del stage["name"]
+        del stage["name"], stage["saved_usd"]
         stage["seconds"] = round(record.stages[name].seconds, 3)
+        stage["cost"] = billed.stage_json(name)
+        for attempt in stage["attempts"]:
+            attempt["cost_usd"] = bill.amount(billed.attempt(name, attempt["n"]).likely)
+    value["cost"] = billed.to_json()
     return value
 
 

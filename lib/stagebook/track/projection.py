@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from stagebook.cost import bill
 from stagebook.model.record import AttemptStatus, RunRecord, RunStatus, StageRecord, StageStatus
 
 RUN_ID, STAGE = "stagebook.run_id", "stagebook.stage"
@@ -67,6 +68,9 @@ def run_view(record: RunRecord, *, final: bool) -> View:
     if record.finished_at and ended is not None:
         seconds = (ended - (_millis(record.started_at) or ended)) / 1000
         metrics["seconds"] = (seconds, ended)
+    billed = bill.of(record)
+    if billed.stages:
+        metrics |= {name: (value, ended or _last_finish(record)) for name, value in _cost(billed.total)}
     status = _RUN_STATUS.get(record.status, "KILLED" if final else "RUNNING")
     return View(
         name=record.run_id,
@@ -97,13 +101,27 @@ def stage_views(record: RunRecord, *, final: bool) -> dict[str, View]:
 
 
 def stage_metrics(stage: StageRecord, record: RunRecord) -> dict[str, tuple[float, int]]:
-    """Seconds over all attempts, and every finite number among the scraps; flat dicts as `name.key`."""
+    """Seconds and cost over all attempts, and every finite number among the scraps; flat dicts as `name.key`."""
     finished = [attempt.finished_at for attempt in stage.attempts if attempt.finished_at]
     when = _millis(finished[-1] if finished else record.started_at) or 0
     metrics = {name: (value, when) for name, value in _numbers(stage.scraps)}
     if finished:
         metrics["seconds"] = (round(stage.seconds, 3), when)
+    billed = bill.of(record)
+    if stage.name in billed.stages:
+        metrics |= {name: (value, when) for name, value in _cost(billed.stage(stage.name))}
     return metrics
+
+
+def _cost(split: bill.Split) -> Iterator[tuple[str, float]]:
+    """`cost.estimated_usd` and what it is made of, with the figures of `run.json`."""
+    told = split.to_json()
+    return ((f"cost.{key}", told[key]) for key in ("estimated_usd", "wasted_usd", "idle_usd", "saved_usd"))
+
+
+def _last_finish(record: RunRecord) -> int:
+    ends = [_millis(attempt.finished_at) for stage in record.stages.values() for attempt in stage.attempts]
+    return max((end for end in ends if end is not None), default=_millis(record.started_at) or 0)
 
 
 def _stage_view(stage: StageRecord, record: RunRecord, *, final: bool) -> View:

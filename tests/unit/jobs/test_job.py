@@ -196,7 +196,7 @@ databricks:
     [
         ("databricks: {profiles: {wid: {}}}", "databricks.profiles.wid: there is no profile 'wid'. Did you mean 'wide'"),
         ("databricks: {targets: {dev: {}, prod: {profiles: {wide: {num_workers: 0}}}}}", "this is a single node, and autoscaled in target 'dev'"),
-        ("databricks: {targets: {dev: {profiles: {alone: {autoscale: {min_workers: 4, max_workers: 2}}}}}}", "min_workers is more than max_workers"),
+        ("databricks: {targets: {dev: {profiles: {alone: {autoscale: {min_workers: 4, max_workers: 2}}}}}}", "`min_workers` is more than `max_workers`"),
         ("databricks: {spark_versoin: x}", "Did you mean 'spark_version'"),
         ("databricks: {targets: {dev: {schemas: x}}}", "Did you mean 'schema'"),
         ("databricks: {targets: {dev: {run_as: {user_name: a, group_name: b}}}}", "exactly one of user_name, group_name"),

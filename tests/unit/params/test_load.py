@@ -153,6 +153,17 @@ FINDINGS = [
     ),
     ("gate: [{metric: roc_acu, threshold: 0.6}]", r"'roc_acu' is not allowed. Did you mean 'roc_auc'"),
     ("gate: [{metric: roc_auc}]", r"a rule has either `threshold` or `better_than`"),
+    (
+        "profiles:\n  big: {node_type_id: i3.xlarg}",
+        r"x.yaml:3: profiles.big.node_type_id: .*no node type 'i3.xlarg' on AWS. Did you mean 'i3.xlarge'",
+    ),
+    ("profiles: {p: {autoscale: {min_workers: 3, max_workers: 2}}}", r"`min_workers` is more than `max_workers`"),
+    ("profiles: {p: {num_workers: 1, autoscale: {min_workers: 0, max_workers: 2}}}", r"either `num_workers` or `auto"),
+    ("profiles: {p: {compute: serverless}}", r"serverless compute has `dbu_per_hour`"),
+    ("profiles: {p: {compute: job}}", r"'job' is not allowed. Did you mean 'jobs'"),
+    ("cost: {discount: 1}", r"x.yaml:2: cost.discount: 1: .*less than 1"),
+    ("cost: {spot_factor: cheap}", r"cost.spot_factor: 'cheap'"),
+    ("cost: {prices: [mine.csv]}", r"x.yaml:2: cost.prices: there is no file '.*mine.csv'"),
 ]
 
 
@@ -249,3 +260,45 @@ def test_the_tracking_database_lies_in_the_warehouse_unless_a_uri_is_given(proje
     assert loaded(project).tracking.uri == f"sqlite:///{tmp_path / 'warehouse/mlflow.db'}"
     params("t", "extends: base.yaml\ntracking: {uri: 'http://localhost:5000'}\n")
     assert loaded(project, "t").tracking.uri == "http://localhost:5000"
+
+
+NODE = (
+    "cloud,node_type_id,category,vcpu,memory_gb,gpus,dbu_per_hour,vm_usd_per_hour,price_basis,price_check,as_of,source"
+)
+PRICE = "cloud,sku_name,usd_per_dbu,tier,as_of,region,source"
+
+
+def test_rows_of_ones_own_come_before_the_shipped_prices(project, params):
+    (project / "mine.csv").write_text(f"{NODE}\nAWS,own.large,general,2,8,0,1.5,0.1,ours,ok,2026-11,contract\n")
+    (project / "deal.csv").write_text(f"{PRICE}\nAWS,PREMIUM_JOBS_COMPUTE,0.11,PREMIUM,2026-11,us,contract\n")
+    params(
+        "x",
+        "extends: base.yaml\nprofiles: {own: {node_type_id: own.large}}\n"
+        "cost: {prices: [mine.csv, deal.csv], discount: 0.1}",
+    )
+    rate = loaded(project, "x").rates["own"]
+    assert str(rate.usd_per_hour.likely) == "0.2485"  # 1.5 × 0.11 × 0.9 + 0.1
+    assert any("contract" in said for said in rate.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        (f"{NODE}\nAWS,own.large,general,two,8,0,1.5,-1,ours,ok,2026-11,x", r"mine.csv:2: vcpu: 'two': .*integer"),
+        (
+            f"{NODE}\nAWS,own.large,general,2,8,0,1.5,-1,ours,ok,2026-11,x",
+            r"mine.csv:2: vm_usd_per_hour: '-1': .*greater",
+        ),
+        (f"{NODE}\nAWS,own.large", r"mine.csv:2: category: None"),
+        (f"{NODE}\nAWS,a,b,1,1,1,1,1,a,b,c,d,too,much", r"mine.csv:2: "),
+        (f"{PRICE}\nGCP,A,1,PREMIUM,2026,us,x", r"mine.csv:2: cloud: 'GCP'"),
+        (f"{PRICE}\nAWS,A,NaN,PREMIUM,2026,us,x", r"mine.csv:2: usd_per_dbu: 'NaN'"),
+        ("a,b\n1,2", r"mine.csv:1: its columns are those of no price file"),
+        ("", r"mine.csv:1: its columns are those of no price file"),
+    ],
+)
+def test_a_bad_row_of_a_price_file_is_named_with_its_line(project, params, content, finding):
+    (project / "mine.csv").write_text(content)
+    params("x", "extends: base.yaml\ncost: {prices: [mine.csv]}")
+    with pytest.raises(InvalidParameters, match=finding):
+        loaded(project, "x")

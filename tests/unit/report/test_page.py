@@ -6,6 +6,7 @@ import timeit
 
 import pytest
 from fixtures import records
+from fixtures.bills import Story, rated
 
 from stagebook.model.record import RunRecord
 from stagebook.report.page import render
@@ -145,3 +146,27 @@ def test_six_stages_take_less_than_50_ms():
     record = records.succeeded()
     page(record)
     assert min(timeit.repeat(lambda: page(record), number=1, repeat=5)) < 0.05
+
+
+def test_the_cost_stands_with_its_split_its_assumptions_and_the_date_of_its_prices():
+    story = Story({"x": "p", "y": None, "z": "p"}, [rated()]).attempt("x", 0, 60, "failed").attempt("x", 60, 6000)
+    html = page(story.reused("z", 0.5).ended(7000).record)
+    for words in (
+        "4.08 USD",
+        "0.0385 USD",
+        "0.50 USD",
+        "it has no profile",
+        "Prices as of 2023-11, 2024-07-11",
+        "overwatch",
+    ):
+        assert words in html
+    assert 'id="cost"' not in page(Story({"x": None}, []).ended(1).record)
+
+
+def test_names_in_the_bill_are_only_text():
+    story = Story(dict.fromkeys(records.HOSTILE, "<script>"), [rated(name="<script>")])
+    for name in records.HOSTILE:
+        story.attempt(name, 0, 5)
+    html = page(story.ended(9).record)
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html

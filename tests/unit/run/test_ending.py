@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fixtures.bills import Story, rated
 
 from stagebook.model.record import Attempt, AttemptStatus, RunRecord, StageRecord, StageStatus
 from stagebook.run import ending
@@ -54,3 +55,11 @@ def test_a_refusal_names_the_rules_with_their_figures():
     text = ending.summary(refused, Path("/r/report.html"), "x")
     assert "the gate refused the model, nothing was promoted" in text
     assert "roc_auc ≥ 0.9: 0.66 is below 0.9" in text
+
+
+def test_one_line_tells_the_cost_and_what_bought_nothing():
+    story = Story({"x": "p", "y": "p"}, [rated()]).attempt("x", 0, 60, "failed").attempt("x", 60, 6000)
+    text = ending.summary(story.reused("y", 0.5).ended(7000).record, Path("/r/report.html"), "x")
+    assert "cost  about 4.08 USD (0.0385 USD wasted, 0.19 USD idle, 0.50 USD saved by reuse)" in text
+    free = ending.summary(Story({"x": None}, []).ended(1).record, Path("/r/report.html"), "x")
+    assert "cost  nothing to estimate: no stage ran on a profile with a price" in free

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fixtures.bills import Story, rated
 
 from stagebook.execute.reusing import Found
 from stagebook.model.pipeline import Pipeline, Places, Stage, Tracking
@@ -191,3 +192,11 @@ def test_a_condition_on_a_reused_scrap_is_known_at_once(promoted, action):
     line = replace(line, stages={**line.stages, "build": asks})
     scraps = {} if promoted is None else {"promoted": promoted}
     assert made(line=line, results=Results(prep=result(**scraps), build=result())).steps["build"].action == action
+
+
+def test_a_reused_result_brings_along_what_it_had_cost_where_it_was_computed():
+    story = Story({"prep": "p", "build": "p", "train": None, "check": None}, [rated()], "first")
+    first = story.attempt("prep", 0, 3600).reused("build", 0.5).attempt("train", 3600, 5).ended(4000).record
+    steps = made(RunRequest(only=("check",)), earlier=[first]).steps
+    saved = {name: step.result.get("saved_usd") for name, step in steps.items()}
+    assert saved == {"prep": 2.5025, "build": 0.5, "train": None, "check": None}

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from fixtures.bills import Story, rated
 
 from stagebook.model.record import AttemptStatus, RunStatus, StageStatus
+from stagebook.storage.runs import to_json
 from stagebook.track.projection import MAX_VALUE, run_view, stage_views
 
 
@@ -130,3 +132,14 @@ def test_nothing_of_it_is_anything_but_text_and_numbers(record):
     from dataclasses import asdict
 
     json.dumps(asdict(run_view(record, final=True)), allow_nan=False)
+
+
+def test_run_and_stages_hold_the_cost_that_the_record_tells():
+    story = Story({"x": "p", "y": None}, [rated()]).attempt("x", 0, 60, "failed").attempt("x", 90, 600)
+    record = story.attempt("y", 700, 5).reused("y", 0.5).ended(800).record
+    told, view = to_json(record), run_view(record, final=True)
+    for name in ("estimated_usd", "wasted_usd", "idle_usd", "saved_usd"):
+        assert view.metrics[f"cost.{name}"][0] == told["cost"][name]
+        assert view.metrics[f"x.cost.{name}"][0] == told["stages"]["x"]["cost"][name]
+    stage = stage_views(record, final=True)["x"].metrics
+    assert stage["cost.estimated_usd"][0] == told["stages"]["x"]["cost"]["estimated_usd"] > 0.6
