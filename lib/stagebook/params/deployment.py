@@ -99,13 +99,11 @@ def findings(spec: PipelineSpec, merged: Merged) -> Iterator[Finding]:
 def _profiles(
     spec: PipelineSpec, merged: Merged, at: tuple[str, ...], given: Mapping[str, DatabricksProfileSpec]
 ) -> Iterator[Finding]:
-    for profile, layer in given.items():
+    for profile in given:
         key = (*at, profile)
         if profile not in spec.profiles:
             what = f"there is no profile '{profile}'.{did_you_mean(profile, list(spec.profiles))}"
             yield Finding(merged.where(key), ".".join(key), what, ", ".join(spec.profiles) or "none")
-        if layer.autoscale is not None and layer.autoscale.min_workers > layer.autoscale.max_workers:
-            yield Finding(merged.where(key), ".".join(key), "min_workers is more than max_workers.")
 
 
 def _kind(cluster: ClusterProfile) -> str:

@@ -126,7 +126,7 @@ def test_writer_features_are_allowed_by_list(version, features, named):
         (Protocol(3, 7, *[frozenset({"somethingOfTomorrow"})] * 2), "", ""),
         (Protocol(4, 8), "", ""),
     ],
-    ids=str,
+    ids=["plain", "mapped", "clustered", "widened", "of tomorrow", "newer"],
 )
 def test_who_can_read_and_write_a_table_follows_from_its_protocol(protocol, reads, writes):
     found = access(protocol)
