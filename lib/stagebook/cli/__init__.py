@@ -21,6 +21,7 @@ app.command("stagebook.cli.runs:track", name="track")
 app.command("stagebook.cli.models:app", name="models")
 app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
 app.command("stagebook.cli.spark:app", name="spark")
+app.command("stagebook.cli.host:app", name="host")
 
 
 def main(words: list[str] | None = None) -> None:

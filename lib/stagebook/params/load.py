@@ -169,6 +169,7 @@ def _stage(
         engine=flags.engine or spec.engine,
         work=tuple(spec.work),
         narrowed=_narrowed(spec),
+        kernel=spec.kernel or defaults.kernel or "auto",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.engines.local import LocalEngine
-from stagebook.execute import spark
+from stagebook.execute import spark, warm
 from stagebook.execute.crew import Crew, Limits
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
@@ -67,7 +67,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
         steps = _plan(request, pipeline, folder, warehouse)
         resume = request.resume_command(surface.program, folder.run_id)
         with RunBook(folder, surface.clock) as book, _clerk(pipeline, folder) as clerk:
-            crew = Crew(book, warehouse, surface.display.cell)
+            crew = Crew(book, warehouse, surface.display.cell, host=warm.prepare(pipeline, steps.running))
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with _stopped_by_signals(crew.stop) as caught:
