@@ -15,6 +15,7 @@ from stagebook.engines.open import open_engine
 from stagebook.engines.spark import java, server
 from stagebook.engines.spark.engine import SparkEngine
 from stagebook.errors import JavaMissing
+from stagebook.execute.host import client as hosts
 from stagebook.model.pipeline import SparkSettings
 
 Write = Callable[..., Path]
@@ -37,9 +38,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the server after the last test, unless it was there before."""
-    if not hasattr(session.config, "workerinput") and not session.config.stash[FOUND]:
-        server.stop(SPARK)
+    """End kernel hosts after the last test, and the server, unless it was there before."""
+    if not hasattr(session.config, "workerinput"):
+        hosts.stop()
+        if not session.config.stash[FOUND]:
+            server.stop(SPARK)
 
 
 def require_java() -> None:

@@ -45,7 +45,7 @@ def test_every_command_stands_in_the_readme():
 def test_every_flag_has_a_description():
     spark = [("spark", "start"), ("spark", "stop"), ("spark", "status")]
     tables = [("tables", name) for name in ("list", "describe", "history", "explain", "optimize", "vacuum")]
-    more = [("accept",), ("export",), ("export", "databricks"), *spark, *tables]
+    more = [("accept",), ("export",), ("export", "databricks"), ("host", "status"), *spark, *tables]
     for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *more]:
         rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +(\* +)?-", line)]
         assert rows

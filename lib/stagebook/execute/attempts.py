@@ -175,7 +175,9 @@ def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
     def progress(cell: CellProgress) -> None:
         crew.progress(stage.name, n, cell)
 
-    outcome = run_attempt(job, log=folder.attempt(stage.name, n, ".log"), stop=crew.stop, progress=progress)
+    host = crew.host if stage.kernel == "auto" else None
+    log = folder.attempt(stage.name, n, ".log")
+    outcome = run_attempt(job, log=log, stop=crew.stop, progress=progress, host=host)
     return outcome if place is None else spark.blamed(outcome, start.pipeline.spark, place)
 
 

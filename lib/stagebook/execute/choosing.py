@@ -7,6 +7,7 @@ from stagebook.choice.calibration import of_machine
 from stagebook.choice.decide import Choice, Input, Machine, choose
 from stagebook.model.pipeline import Pipeline, SparkSettings, Stage
 from stagebook.model.tables import Predicates, TableSize
+from stagebook.storage.machine import state_folder
 
 CALIBRATION = "calibration.json"
 
@@ -33,9 +34,7 @@ def chosen(pipeline: Pipeline, stage: Stage, pins: dict[str, int], tables: Table
 
 def calibration_file() -> Path:
     """Where this machine's own calibration is kept."""
-    from stagebook.engines.spark import server
-
-    return server.folder().parent / CALIBRATION
+    return state_folder() / CALIBRATION
 
 
 def machine(spark: SparkSettings) -> Machine:

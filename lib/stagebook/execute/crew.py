@@ -8,6 +8,7 @@ from random import Random
 from typing import Protocol
 
 from stagebook.execute.choosing import TableSizes
+from stagebook.execute.host.client import Host
 from stagebook.execute.job import CellProgress
 from stagebook.execute.left import TableStates
 from stagebook.execute.reusing import Results
@@ -25,7 +26,10 @@ class TableLog(TableSizes, TableStates, Protocol):
 
 @dataclass(frozen=True)
 class Crew:
-    """The tools of a run. `stop` is set to end it early; `seconds` is a clock that only goes forward."""
+    """The tools of a run. `stop` is set to end it early; `seconds` is a clock that only goes forward.
+
+    `host` is where kernels are forked, None where all are started afresh.
+    """
 
     book: RunBook
     tables: TableLog
@@ -34,6 +38,7 @@ class Crew:
     stop: threading.Event = field(default_factory=threading.Event)
     random: Random = field(default_factory=Random)
     seconds: Callable[[], float] = time.monotonic
+    host: Host | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
+    from stagebook.execute.host.embryo import Embryo
+
 ENGINE_NAME = "stagebook"
 SAVE_EVERY_SECONDS = 5.0
 SAVE_SHARE = 20.0  # a save may take 1/20 of the time between saves
@@ -43,6 +45,7 @@ class Session:
     environment: dict[str, str]
     label: dict[str, Any]
     report: Callable[[CellProgress], None]
+    embryo: "Embryo | None" = None  # a forked kernel that waits for its command
     deadline: float | None = None
     running: int | None = None
     notebook: "NotebookNode | None" = None
@@ -160,7 +163,7 @@ class StageEngine(Engine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: TruthfulManager, kernel_name: str, *, session: Session, **_: Any) -> None:
-        with kernel.manager(kernel_name) as session.manager:
+        with kernel.manager(kernel_name, session.folder, session.embryo) as session.manager:
             client = StageClient(
                 nb_man,
                 km=session.manager,

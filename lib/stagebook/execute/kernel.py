@@ -13,26 +13,47 @@ import psutil
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
 
+    from stagebook.execute.host.embryo import Embryo
+
 GRACE_SECONDS = 5.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 @contextlib.contextmanager
-def manager(kernel_name: str) -> Iterator["AsyncKernelManager"]:
+def manager(kernel_name: str, folder: str = ".", embryo: "Embryo | None" = None) -> Iterator["AsyncKernelManager"]:
     """A kernel manager over IPC in a private folder: no port races, nobody else can connect.
 
     It is the asynchronous one because the synchronous one hangs when its kernel dies. On Windows,
-    where there is no IPC transport, TCP on loopback.
+    where there is no IPC transport, TCP on loopback. Its kernel is the forked one, if that fits the kernelspec.
     """
     from jupyter_client.manager import AsyncKernelManager
 
-    with tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True) as private:
         if sys.platform == "win32":
             yield AsyncKernelManager(kernel_name=kernel_name)
-        else:
-            connection = str(Path(folder) / "k.json")
-            ip = str(Path(folder) / "k")
-            yield AsyncKernelManager(kernel_name=kernel_name, transport="ipc", connection_file=connection, ip=ip)
+            return
+        connection, ip = str(Path(private) / "k.json"), str(Path(private) / "k")
+        found = AsyncKernelManager(kernel_name=kernel_name, transport="ipc", connection_file=connection, ip=ip)
+        if embryo is not None:
+            _use(embryo, found, Path(folder))
+        try:
+            yield found
+        finally:
+            if embryo is not None:
+                embryo.discard()
+
+
+def _use(embryo: "Embryo", manager: "AsyncKernelManager", folder: Path) -> None:
+    from jupyter_client.kernelspec import NoSuchKernel
+
+    from stagebook.execute.host.provisioner import ForkedProvisioner, unfit
+
+    with contextlib.suppress(NoSuchKernel):  # which the start of the kernel tells
+        if why := unfit(manager.kernel_spec, folder):
+            sys.stderr.write(f"kernel: cold, {why}\n")
+            return
+        manager.provisioner = ForkedProvisioner(kernel_spec=manager.kernel_spec, parent=manager)
+        manager.provisioner.embryo = embryo
 
 
 def adopt_orphans() -> None:

@@ -10,11 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stagebook.execute import kernel
+from stagebook.execute.host.client import UNKNOWN, ForkedWorker, Host, NoHost
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.model.record import AttemptStatus
+
+Worker = subprocess.Popen[bytes] | ForkedWorker
 
 MARK = "STAGEBOOK_ATTEMPT"
 STOP_GRACE_SECONDS = 12.0
@@ -27,37 +30,54 @@ def run_attempt(
     log: Path,
     stop: threading.Event,
     progress: Callable[[CellProgress], None],
+    host: Host | None = None,
 ) -> Outcome:
     """Execute one attempt in a worker process of its own; never raises for what happens inside.
 
-    Setting `stop` interrupts the cell under way, saves the notebook and ends all processes. What the
-    worker and the kernel print outside of cells goes to `log`.
+    With a `host` it is forked from there, if that can be; why not is then in the log. Setting `stop`
+    interrupts the cell under way, saves the notebook and ends all processes. What the worker and the
+    kernel print outside of cells goes to `log`.
     """
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as stream:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "stagebook.execute.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stream,
-            start_new_session=True,
-            env={**os.environ, MARK: mark},
-        )
+    with log.open("ab", buffering=0) as stream:
+        worker = _started(host, stream, {**os.environ, MARK: mark}, stop)
     try:
         outcome = _converse(worker, job, stop, progress)
-    finally:
-        if worker.poll() is None:
+        if outcome is None:
             worker.kill()
+            worker.wait()
+            kernel.end(kernel.carrying(MARK, mark))
+            outcome = _lost(worker.returncode, log)
+    finally:
+        worker.kill()  # unless it has ended
         worker.wait()
-    if outcome is None:
-        kernel.end(kernel.carrying(MARK, mark))
-        return _lost(worker.returncode, log)
+        if isinstance(worker, ForkedWorker):
+            worker.close()
     return outcome
 
 
+def _started(host: Host | None, log: BinaryIO, environment: dict[str, str], stop: threading.Event) -> Worker:
+    if host is not None:
+        try:
+            return host.fork(log.fileno(), environment, stop)
+        except NoHost as why:
+            log.write(f"kernel: cold, {why}\n".encode())
+    return subprocess.Popen(
+        [sys.executable, "-m", "stagebook.execute.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,
+        env=environment,
+    )
+
+
 def _converse(
-    worker: subprocess.Popen[bytes], job: Job, stop: threading.Event, progress: Callable[[CellProgress], None]
+    worker: Worker,
+    job: Job,
+    stop: threading.Event,
+    progress: Callable[[CellProgress], None],
 ) -> Outcome | None:
     """Pass the job in and read answers until the worker ends; None if it ended without an outcome."""
     assert worker.stdin and worker.stdout
@@ -95,9 +115,12 @@ def _heard(message: dict[str, Any], progress: Callable[[CellProgress], None]) ->
     return Outcome.from_json(message["outcome"])
 
 
-def _lost(returncode: int, log: Path) -> Outcome:
+def _lost(returncode: int | None, log: Path) -> Outcome:
     """The outcome of a worker that ended without a word."""
-    how = f"killed by {signal.Signals(-returncode).name}" if returncode < 0 else f"exit status {returncode}"
+    if returncode is None or returncode == UNKNOWN:
+        how = "how is not known: the kernel host that it came from has ended too"
+    else:
+        how = f"killed by {signal.Signals(-returncode).name}" if returncode < 0 else f"exit status {returncode}"
     tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] if log.exists() else []
     why = f"the worker process ended without a result ({how})" + (f": {tail[0]}" if tail else "")
     return Outcome.failed(AttemptStatus.KERNEL_DIED, "WorkerDied", why)

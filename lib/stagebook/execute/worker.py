@@ -13,23 +13,27 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stagebook.execute import kernel
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.model.record import AttemptStatus
 
+if TYPE_CHECKING:
+    from stagebook.execute.host.embryo import Embryo
+
 INTERRUPT_GRACE_SECONDS = 1.5
 
 
-def main() -> int:
-    """Run the job on stdin; the exit status is 0 whenever an outcome was reported."""
+def main(embryo: "Embryo | None" = None) -> int:
+    """Run the job on stdin, in the forked kernel if there is one; 0 whenever an outcome was reported."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides when to stop
     kernel.adopt_orphans()
-    job = Job.from_line(sys.stdin.readline())
-    outcome = execute(job, answers)
+    if not (line := sys.stdin.readline()):
+        return 0  # the runner has gone before it had a job
+    outcome = execute(Job.from_line(line), answers, embryo)
     kernel.end_descendants(grace=2.0)
     _answer(answers, {"outcome": {**outcome.to_json(), **_usage()}})
     return 0
@@ -53,7 +57,7 @@ def _usage() -> dict[str, Any]:
     }
 
 
-def execute(job: Job, answers: TextIO) -> Outcome:
+def execute(job: Job, answers: TextIO, embryo: "Embryo | None" = None) -> Outcome:
     """Execute the notebook; failures come back as outcomes, never as exceptions."""
     from papermill.engines import papermill_engines
     from papermill.exceptions import PapermillExecutionError
@@ -72,6 +76,7 @@ def execute(job: Job, answers: TextIO) -> Outcome:
         environment={**os.environ, **job.environment},
         label=job.label,
         report=report,
+        embryo=embryo,
         deadline=None if job.timeout_seconds is None else time.monotonic() + job.timeout_seconds,
     )
     threading.Thread(target=_watch_stdin, args=(session,), daemon=True).start()

@@ -52,8 +52,9 @@ class Stage:
     `parameters` may hold references such as `{{tasks.train.values.auc}}`, resolved when the stage
     starts. `reads` and `writes` name Delta tables. `only_if` is a reference to a scrap: the stage is
     skipped unless it is true. `reuse` says whether an earlier result may stand for it. `engine` is this
-    stage's own, instead of the pipeline's. For the choice of an
-    engine, `work` says which kinds of work it does, `narrowed` what it needs of tables not read whole.
+    stage's own, instead of the pipeline's. For the choice of an engine, `work` says which kinds of work it
+    does, `narrowed` what it needs of tables not read whole. `kernel` is `auto` (forked from the kernel host
+    where that can be) or `cold` (started afresh).
     """
 
     name: str
@@ -70,6 +71,7 @@ class Stage:
     work: tuple[str, ...] = ()
     narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
     reuse: bool = True
+    kernel: str = "cold"
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ def _stage(
         work=tuple(spec.work),
         narrowed=_narrowed(spec),
         reuse=spec.reuse == "auto",
+        kernel=spec.kernel or defaults.kernel or "cold",
     )
 
 

@@ -21,7 +21,7 @@ Event = Literal["success", "failure", "gate_refused", "interrupted"]
 
 
 class RetrySpec(Strict):
-    """How a stage is retried; in `defaults` for all stages, in a stage for that one."""
+    """How a stage is attempted and retried; in `defaults` for all stages, in a stage for that one."""
 
     max_retries: int | None = Field(default=None, ge=0, le=100, description="attempts after the first")
     min_retry_interval_millis: int | None = Field(
@@ -30,6 +30,9 @@ class RetrySpec(Strict):
     timeout_seconds: float | None = Field(default=None, ge=0, description="limit of one attempt; 0 means none")
     retry_on_timeout: bool | None = Field(
         default=None, description="whether an attempt that ran out of time is retried"
+    )
+    kernel: Literal["auto", "cold"] | None = Field(
+        default=None, description="`auto`: forked from the kernel host where that can be; `cold`: started afresh"
     )
 
 

@@ -15,7 +15,7 @@ from platformdirs import user_cache_dir
 from stagebook import dag
 from stagebook.code.cache import SourceCache
 from stagebook.engines.local import LocalEngine
-from stagebook.execute import spark
+from stagebook.execute import spark, warm
 from stagebook.execute.crew import Crew, Limits
 from stagebook.execute.reusing import Results
 from stagebook.execute.run_all import run_all
@@ -72,7 +72,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
         steps = _plan(request, pipeline, folder, warehouse, results)
         resume = request.resume_command(surface.program, folder.run_id)
         with RunBook(folder, surface.clock) as book, _clerk(pipeline, folder) as clerk:
-            crew = Crew(book, warehouse, results, surface.display.cell)
+            crew = Crew(book, warehouse, results, surface.display.cell, host=warm.prepare(pipeline, steps.running))
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with _stopped_by_signals(crew.stop) as caught:

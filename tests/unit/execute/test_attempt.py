@@ -1,5 +1,6 @@
 """One attempt in a real worker with a real kernel: outcomes, cell states, nothing left behind."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -8,13 +9,20 @@ import nbformat
 import psutil
 import pytest
 
+from stagebook.execute.host.client import Host
 from stagebook.execute.job import CellProgress, Job
 from stagebook.execute.supervise import run_attempt
 from stagebook.model.record import AttemptStatus as A
 
 
+@pytest.fixture(params=["cold", "warm"])
+def host(request):
+    """No host, or this machine's: all must be the same."""
+    return Host.of(dict(os.environ), ["pandas", "scrapbook"]) if request.param == "warm" else None
+
+
 @pytest.fixture
-def attempt(tmp_path, notebook):
+def attempt(tmp_path, notebook, host):
     """`attempt("cell", …)` runs a notebook of these cells; returns outcome and executed notebook."""
 
     def run(*cells, values=None, timeout=None, stop_when=None, parameters=None, seen=None):
@@ -37,7 +45,8 @@ def attempt(tmp_path, notebook):
             {"notebook": str(source)},
             timeout,
         )
-        outcome = run_attempt(job, log=tmp_path / "log", stop=stop, progress=progress)
+        outcome = run_attempt(job, log=tmp_path / "log", stop=stop, progress=progress, host=host)
+        assert "cold" not in (tmp_path / "log").read_text()
         return outcome, nbformat.read(output.open(), as_version=4)
 
     return run
@@ -147,12 +156,12 @@ def test_braces_in_paths_and_values_are_left_alone(attempt):
     assert node.cells[-1].outputs[0].text == "{y} {0}\n"
 
 
-def test_an_unknown_kernel_is_named(tmp_path):
+def test_an_unknown_kernel_is_named(tmp_path, host):
     path = tmp_path / "a.ipynb"
     node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
     node.metadata["kernelspec"] = {"name": "klingon", "language": "python", "display_name": "k"}
     nbformat.write(node, path)
     job = Job(str(path), str(tmp_path / "o.ipynb"), str(tmp_path), {}, {}, {"notebook": str(path)})
-    outcome = run_attempt(job, log=tmp_path / "log", stop=threading.Event(), progress=lambda _: None)
+    outcome = run_attempt(job, log=tmp_path / "log", stop=threading.Event(), progress=lambda _: None, host=host)
     assert (outcome.status, outcome.error["type"]) == (A.FAILED, "NoSuchKernel")
     assert "klingon" in outcome.error["message"]

@@ -26,10 +26,7 @@ from stagebook.engines.spark import keeper, launch
 from stagebook.errors import SparkUnavailable
 from stagebook.model.pipeline import SparkSettings
 from stagebook.storage import atomic
-
-STATE = "STAGEBOOK_STATE_DIR"
-"""Environment variable: the folder for what outlives a run on this machine."""
-
+from stagebook.storage.machine import private_folder, state_folder
 
 GONE_SECONDS = 20.0
 
@@ -65,10 +62,7 @@ class Server:
 
 def folder() -> Path:
     """Where servers of this user keep their files, on this machine."""
-    from platformdirs import user_state_path
-
-    base = os.environ.get(STATE)
-    return (Path(base) if base else user_state_path("stagebook")) / "spark"
+    return state_folder() / "spark"
 
 
 def running(settings: SparkSettings) -> Server | None:
@@ -88,8 +82,7 @@ def ensure(settings: SparkSettings) -> Server:
         with contextlib.suppress(FileNotFoundError):
             os.utime(told)  # it does not go idle between now and the first connection
         return found
-    told.parent.mkdir(parents=True, exist_ok=True)
-    told.parent.chmod(0o700)
+    private_folder(told.parent)
     with FileLock(told.with_suffix(".lock")):
         return _read(told) or _start(settings, told)
 

@@ -1,0 +1,300 @@
+"""The kernel host itself: imports libraries one by one and, between two imports, forks workers that are asked for.
+
+It only imports: what has been used (Delta's runtime, OpenMP, polars, gRPC) may not be forked, so where a thread or a
+module has appeared since the last import, it refuses. Nothing of the project is imported, except this file's own needs,
+which a child forgets before it imports them afresh.
+
+Each message is one packet of JSON on a private socket. `fork` comes with three descriptors (stdin, stdout, stderr);
+the answer is the worker's process id with a descriptor for that process, and later how it ended. `want` names
+modules to import, `status` asks for facts. It ends when idle, or by SIGTERM; workers that it forked live on.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PACKET_BYTES = 160_000
+ALREADY = 3
+"""Exit status where another host serves the same socket."""
+_LOOK_SECONDS = 2.0
+_PR_SET_CHILD_SUBREAPER = 36
+_OWN = "stagebook"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a host is started with, as JSON on stdin; `socket` is a name in the folder that it is started in."""
+
+    socket: str
+    base: list[str]
+    later: list[str]
+    idle_seconds: float
+    facts: dict[str, Any]
+
+
+@dataclass
+class Imports:
+    """What has been imported, what is still to be, and what the process looked like after the last import."""
+
+    todo: list[str]
+    done: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    spoilt: str | None = None
+    threads: int = 0
+    modules: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        folders = {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+        self._roots = tuple(str(Path(folder).resolve()) + os.sep for folder in folders)
+
+    def want(self, modules: list[str]) -> None:
+        """Add what is not yet known to what is to be imported."""
+        self.todo += [name for name in dict.fromkeys(modules) if name not in {*self.todo, *self.done, *self.skipped}]
+
+    def step(self) -> None:
+        """Import one module; one that is not an installed package is passed over."""
+        name, before, started = self.todo.pop(0), set(sys.modules), time.monotonic()
+        try:
+            spec = importlib.util.find_spec(name.partition(".")[0])
+            if spec is None or not self._installed(spec.origin):
+                self.skipped[name] = "not an installed package"
+                return
+            importlib.import_module(name)
+            self.done[name] = round(time.monotonic() - started, 3)
+        except Exception as error:
+            self.skipped[name] = f"{type(error).__name__}: {error}"
+        self.look(before)
+
+    def look(self, before: set[str]) -> None:
+        """Note what an import left; a module from elsewhere, or a thread of Python's, spoils the host for good."""
+        new = {name: sys.modules[name] for name in set(sys.modules) - before}
+        files = {name: getattr(module, "__file__", None) for name, module in new.items()}
+        strange = [name for name, file in files.items() if file != __file__ and not self._installed(file)]
+        if strange:
+            self.spoilt = f"{strange[0]} was imported from outside the installed packages"
+        if threading.active_count() > 1:
+            self.spoilt = f"a thread was started by an import: {threading.enumerate()[-1].name}"
+        self.modules = set(sys.modules)
+        self.threads = _threads()
+
+    def refusal(self) -> str | None:
+        """Why this process may not be forked; None if it may."""
+        if more := set(sys.modules) - self.modules:
+            self.spoilt = f"{min(more)} was imported by something that was executed in it"
+        if _threads() > self.threads:
+            self.spoilt = "a thread was started by something that was executed in it"
+        self.threads = min(self.threads, _threads())  # libraries end their threads before a fork
+        return self.spoilt
+
+    def _installed(self, file: str | None) -> bool:
+        return file in (None, "built-in", "frozen") or str(Path(str(file)).resolve()).startswith(self._roots)
+
+
+def _threads() -> int:
+    """Threads of this process, those of native code too."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A worker to become: what the runner asked for, with its three descriptors."""
+
+    environment: dict[str, str]
+    folder: str
+    umask: int
+    streams: list[int]
+
+
+class Host:
+    """Serves one socket. `serve` returns twice: a `Fork` in each forked worker, None at the end of the host."""
+
+    def __init__(self, setup: Setup, listener: socket.socket) -> None:
+        self.setup = setup
+        self.imports = Imports(list(setup.base))
+        self.listener = listener
+        self.workers: dict[int, tuple[int, socket.socket]] = {}  # process id → its descriptor, who asked for it
+        self.selector = selectors.DefaultSelector()
+        self.used = time.monotonic()
+        self.inode = Path(setup.socket).stat().st_ino
+        self.open: set[socket.socket] = {listener}
+
+    def serve(self) -> Fork | None:
+        while self.imports.todo:
+            self.imports.step()
+        self.imports.want(self.setup.later)
+        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+        while self._wanted():
+            for key, _ in self.selector.select(0 if self.imports.todo else _LOOK_SECONDS):
+                self.used = time.monotonic()
+                if (fork := key.data(key.fileobj)) is not None:
+                    return fork
+            if self.imports.todo:
+                self.imports.step()
+        return None
+
+    def _wanted(self) -> bool:
+        """Whether it is used or was lately, and can be found by its socket."""
+        with contextlib.suppress(FileNotFoundError):
+            idle = time.monotonic() - self.used
+            return bool(self.workers or idle < self.setup.idle_seconds) and self._is_found()
+        return False
+
+    def _is_found(self) -> bool:
+        return Path(self.setup.socket).stat().st_ino == self.inode
+
+    def _accept(self, _: Any) -> None:
+        connection, _address = self.listener.accept()
+        self.open.add(connection)
+        self.selector.register(connection, selectors.EVENT_READ, self._hear)
+
+    def _hear(self, connection: socket.socket) -> Fork | None:
+        try:
+            packet, streams, _, _ = socket.recv_fds(connection, PACKET_BYTES, 3)
+        except OSError:
+            packet, streams = b"", []
+        if not packet:
+            self._hang_up(connection)
+            return None
+        message = json.loads(packet)
+        match message["ask"]:
+            case "fork":
+                return self._fork(connection, message, streams)
+            case "want":
+                self.imports.want(message["modules"])
+                self._answer(connection, {})
+            case "status":
+                self._answer(connection, self._facts())
+        return None
+
+    def _fork(self, connection: socket.socket, message: dict[str, Any], streams: list[int]) -> Fork | None:
+        if why := self.imports.refusal():
+            self._answer(connection, {"refused": why})
+        else:
+            gc.freeze()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if (pid := os.fork()) == 0:
+                self._forget()
+                return Fork(message["environment"], message["folder"], message["umask"], streams)
+            descriptor = os.pidfd_open(pid)
+            self.workers[pid] = descriptor, connection
+            self.selector.register(descriptor, selectors.EVENT_READ, lambda _: self._bury(pid))
+            with contextlib.suppress(OSError):
+                socket.send_fds(connection, [json.dumps({"pid": pid}).encode()], [descriptor])
+        for stream in streams:
+            os.close(stream)
+        return None
+
+    def _bury(self, pid: int) -> None:
+        """Tell how a worker ended, and end what it left: a worker that was killed could not do so itself."""
+        descriptor, connection = self.workers.pop(pid)
+        _, status = os.waitpid(pid, 0)
+        self.selector.unregister(descriptor)
+        os.close(descriptor)
+        self._answer(connection, {"ended": os.waitstatus_to_exitcode(status)})
+        for _ in range(100):
+            orphans = [child for child in _children(os.getpid()) if child not in self.workers]
+            if not orphans:
+                break
+            for orphan in orphans:
+                os.kill(orphan, signal.SIGKILL)
+                os.waitpid(orphan, 0)  # and its own children are this process's from now on
+
+    def _facts(self) -> dict[str, Any]:
+        imports = self.imports
+        told = {"imported": len(imports.done), "to_import": len(imports.todo), "refuses": imports.refusal()}
+        rss = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        facts = self.setup.facts | {"pid": os.getpid(), "rss_bytes": rss, "workers": sorted(self.workers)}
+        return facts | told | {"skipped": imports.skipped, "idle_minutes": self.setup.idle_seconds / 60}
+
+    def _answer(self, connection: socket.socket, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            connection.send(json.dumps(message).encode())
+
+    def _hang_up(self, connection: socket.socket) -> None:
+        self.selector.unregister(connection)
+        self.open.discard(connection)
+        connection.close()
+
+    def _forget(self) -> None:
+        """In a forked worker: close all that is the host's."""
+        self.selector.close()
+        for connection in self.open:
+            connection.close()
+        for descriptor, _ in self.workers.values():
+            os.close(descriptor)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                status = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+                if int(status.rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(folder.name))
+    return found
+
+
+def _become(fork: Fork) -> None:
+    """Turn this forked process into what a fresh interpreter would be, libraries imported."""
+    os.setsid()
+    for number, stream in enumerate(fork.streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.umask(fork.umask)
+    os.chdir(fork.folder)
+    os.environ.clear()
+    os.environ.update(fork.environment)
+    gc.enable()
+    for name in [name for name in sys.modules if name == _OWN or name.startswith(f"{_OWN}.")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def main() -> int:
+    """Serve until idle; in a forked worker, be that worker."""
+    setup = Setup(**json.load(sys.stdin))
+    lock = os.open(f"{setup.socket}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return ALREADY
+    if sys.path[0] in ("", str(Path.cwd())):  # `-m` puts it there
+        del sys.path[0]
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    gc.disable()
+    os.umask(0o077)
+    if not os.environ.get("MPLBACKEND"):  # as a kernel does before its first import
+        os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    Path(setup.socket).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(setup.socket)
+    listener.listen(64)
+    fork = Host(setup, listener).serve()
+    if fork is None:
+        with contextlib.suppress(FileNotFoundError):
+            Path(setup.socket).unlink()
+        return 0
+    os.close(lock)
+    _become(fork)
+    return importlib.import_module(f"{_OWN}.execute.host.child").main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
