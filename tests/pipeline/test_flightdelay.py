@@ -74,7 +74,12 @@ def test_there_is_a_champion_and_mlflow_agrees_with_the_record(record, places):
     ids = {run.info.run_id: run for run in runs}
     validate = ids[record["mlflow"]["stages"]["validate"]].data
     assert validate.metrics["metrics.roc_auc"] == record["stages"]["validate"]["scraps"]["metrics"]["roc_auc"]
-    assert not any("cost" in name for run in runs for name in run.data.metrics)
+    told = {"": record, **record["stages"]}
+    logged = {"": ids[record["mlflow"]["run_id"]], **{n: ids[i] for n, i in record["mlflow"]["stages"].items()}}
+    assert told[""]["cost"]["estimated_usd"] > 0
+    assert {name: run.data.metrics["cost.estimated_usd"] for name, run in logged.items()} == {
+        name: part["cost"]["estimated_usd"] for name, part in told.items()
+    }
 
 
 @pytest.mark.pipeline
