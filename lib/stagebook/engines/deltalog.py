@@ -83,7 +83,7 @@ class DeltaLog:
             told = list(actions(path, candidate))
             if not told:
                 return None
-            if may_change_rows(path, candidate) or any("metaData" in action for action in told):
+            if _changes_rows(told) or any("metaData" in action for action in told):
                 return _identity(path, candidate)
         return None
 
@@ -211,8 +211,12 @@ def _identity(path: Path, version: int) -> str:
 def may_change_rows(path: Path, version: int) -> bool:
     """Whether a commit adds or removes rows, beyond writing the same ones to other files; true if its log is gone."""
     told = list(actions(path, version))
+    return not told or _changes_rows(told)
+
+
+def _changes_rows(told: Sequence[Mapping[str, Any]]) -> bool:
     files = [found for action in told for kind in ("add", "remove") if (found := action.get(kind))]
-    return not told or any(found.get("dataChange", True) for found in files)
+    return any(found.get("dataChange", True) for found in files)
 
 
 def _names(path: Path, version: int, app_id: str) -> bool:

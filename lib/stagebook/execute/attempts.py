@@ -1,6 +1,5 @@
 """One stage from its first attempt to its end: context, attempts, retries, what must be there after."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,14 +10,13 @@ from stagebook.execute import choosing, spark
 from stagebook.execute.crew import Crew
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.execute.retry import should_retry, wait_seconds
-from stagebook.execute.reusing import INGREDIENTS, Found
+from stagebook.execute.reusing import INGREDIENTS, Begun, Found, versions_read
 from stagebook.execute.spark import SparkPlace
 from stagebook.execute.supervise import run_attempt
 from stagebook.model.context import REGISTRY, VARIABLE, StageContext
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import AttemptStatus, RunRecord, StageStatus
 from stagebook.params.references import resolve
-from stagebook.reuse import Ingredients
 from stagebook.storage import atomic
 
 
@@ -43,14 +41,6 @@ class _Start:
     choice: Choice | None
 
 
-@dataclass(frozen=True)
-class _Depends:
-    """What an attempt depended on when it began: see `Results.began`."""
-
-    ingredients: Ingredients
-    files: Mapping[str, str]
-
-
 def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str, may_reuse: bool = False) -> None:
     """Attempt a stage until it succeeds, cannot, or may not any more; the record tells how it ended.
 
@@ -72,12 +62,12 @@ def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str, may_reuse:
     tries = 0
     while True:
         tries += 1
-        depends, outcome = _attempt(start, before + tries, crew, why if tries == 1 else "retry")
+        begun, outcome = _attempt(start, before + tries, crew, why if tries == 1 else "retry")
         if crew.stop.is_set() or not should_retry(outcome, tries, stage.retry):
             break
         if crew.stop.wait(wait_seconds(stage.retry, tries, crew.random)):
             break
-    _settle(start, outcome, crew, why, depends)
+    _settle(start, outcome, crew, why, begun)
 
 
 def _found(stage: Stage, parameters: dict[str, Any], inputs: dict[str, int], crew: Crew) -> Found | None:
@@ -116,20 +106,14 @@ def glued(record: RunRecord, stage: str, scrap: str) -> Any:
 
 def pinned(pipeline: Pipeline, stage: Stage, record: RunRecord) -> dict[str, int]:
     """The version of each table that the stage reads: what this run committed, else as of the run's start."""
-    versions = {name: version for name, version in record.pins.items() if name in stage.reads}
-    for other in pipeline.stages.values():
-        for name, table in record.stages[other.name].outputs.items():
-            if name in stage.reads:
-                versions[name] = table["version"]
-    return versions
+    return versions_read(stage, record.pins, [record.stages[name].outputs for name in pipeline.stages])
 
 
-def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[_Depends, Outcome]:
+def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[Begun, Outcome]:
     stage, folder = start.stage, crew.book.folder
     output = folder.attempt(stage.name, n)
-    crew.results.look_again()
-    ingredients = crew.results.ingredients(stage, start.parameters, start.inputs)
-    depends = _Depends(ingredients, crew.results.began(stage, ingredients, folder.attempt(stage.name, n, INGREDIENTS)))
+    kept = folder.attempt(stage.name, n, INGREDIENTS)
+    begun = crew.results.began(stage, start.parameters, start.inputs, kept)
     crew.book.tell(
         "attempt_started",
         stage=stage.name,
@@ -150,7 +134,7 @@ def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[_Depends, Out
         seconds=round(crew.seconds() - began, 3),
         **outcome.to_json(),
     )
-    return depends, outcome
+    return begun, outcome
 
 
 def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
@@ -222,7 +206,7 @@ def _with_tables(start: _Start, outcome: Outcome, crew: Crew) -> Outcome:
     return outcome
 
 
-def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str, depends: _Depends) -> None:
+def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str, begun: Begun) -> None:
     stage, folder, run_id = start.stage, crew.book.folder, crew.book.folder.run_id
     if outcome.status is not AttemptStatus.SUCCEEDED:
         error = outcome.error or {}
@@ -234,8 +218,7 @@ def _settle(start: _Start, outcome: Outcome, crew: Crew, why: str, depends: _Dep
     n = crew.book.record.stages[stage.name].attempts[-1].n
     kept = crew.results.ended(
         stage,
-        depends.ingredients,
-        depends.files,
+        begun,
         (run_id, n),
         folder.attempt(stage.name, n, REGISTRY),
         {name: output["version"] for name, output in outputs.items()},

@@ -1,8 +1,8 @@
 """Results of earlier runs: what a stage depends on now, whether a result still stands, and why not."""
 
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -62,6 +62,22 @@ class Code:
     reached: Reached
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What was read of notebooks and modules at one moment; stages that run at once share it, or take a newer one."""
+
+    reach: Reach
+    codes: dict[Path, Code] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What an attempt depends on, and the files that it names with their digests, as of its beginning."""
+
+    ingredients: Ingredients
+    files: Mapping[str, str]
+
+
 class Results:
     """Decides for the stages of one run; what it reads of notebooks and modules it keeps until `look_again`."""
 
@@ -80,8 +96,7 @@ class Results:
 
     def look_again(self) -> None:
         """Forget what was read: notebooks and modules may have changed."""
-        self._reach = Reach(own_roots(), self.cache)
-        self._codes: dict[Path, Code] = {}
+        self._look = _Look(Reach(own_roots(), self.cache))
 
     def ingredients(self, stage: Stage, parameters: Mapping[str, Any], inputs: Mapping[str, int]) -> Ingredients:
         """What an attempt with these parameters and table versions depends on now."""
@@ -98,11 +113,11 @@ class Results:
 
     def code(self, stage: Stage) -> Code:
         """What the stage's notebook does and reaches."""
-        path = stage.notebook
-        if path not in self._codes:
+        look, path = self._look, stage.notebook
+        if path not in look.codes:
             found = self.cache.notebook(path.read_bytes(), lambda: outline(path))
-            self._codes[path] = Code(found.cells, found.defaults, self._reach.of(found.whole, path.parent))
-        return self._codes[path]
+            look.codes[path] = Code(found.cells, found.defaults, look.reach.of(found.whole, path.parent))
+        return look.codes[path]
 
     def _state(self, name: str, version: int) -> TableState:
         """A table whose log does not tell equals no other, not even itself."""
@@ -156,16 +171,17 @@ class Results:
     def _files(self, stage: Stage, ingredients: Ingredients) -> dict[str, str]:
         return left.files(stage, self.code(stage).reached.files, ingredients.parameters)
 
-    def began(self, stage: Stage, ingredients: Ingredients, path: Path) -> dict[str, str]:
-        """Keep beside an attempt's notebook what it depends on; gives the files that it names, as they are before."""
+    def began(self, stage: Stage, parameters: Mapping[str, Any], inputs: Mapping[str, int], path: Path) -> Begun:
+        """What an attempt that begins now depends on; also kept at `path`, beside its notebook."""
+        self.look_again()
+        ingredients = self.ingredients(stage, parameters, inputs)
         atomic.write_json(path, ingredients.to_json())
-        return self._files(stage, ingredients)
+        return Begun(ingredients, self._files(stage, ingredients))
 
     def ended(
         self,
         stage: Stage,
-        ingredients: Ingredients,
-        before: Mapping[str, str],
+        begun: Begun,
         origin: tuple[str, int],
         registry: Path,
         outputs: Mapping[str, int],
@@ -175,9 +191,9 @@ class Results:
         `key` is None where code or files changed while it ran: nobody can say which of both it has used.
         """
         self.look_again()
-        after = self._files(stage, ingredients)
+        ingredients, after = begun.ingredients, self._files(stage, begun.ingredients)
         now = replace(self.ingredients(stage, {}, {}), parameters=ingredients.parameters, tables=ingredients.tables)
-        steady = now.key == ingredients.key and all(after.get(name) == digest for name, digest in before.items())
+        steady = now.key == ingredients.key and all(after.get(name) == digest for name, digest in begun.files.items())
         return {
             "key": ingredients.key if steady else None,
             "run_id": origin[0],
@@ -206,14 +222,8 @@ class Results:
         if record is None:
             raise NothingToAccept.of(stage.name, str(self.pipeline.places.runs))
         parameters = resolve(dict(stage.parameters), lambda up, scrap: record.stages[up].scraps.get(scrap))
-        inputs = {name: version for name, version in tables.items() if name in stage.reads}
-        inputs |= {
-            name: output["version"]
-            for other in self.pipeline.stages
-            for name, output in (record.stages[other].outputs if other in record.stages else {}).items()
-            if name in stage.reads
-        }
-        ingredients = self.ingredients(stage, parameters, inputs)
+        outputs = [record.stages[name].outputs for name in self.pipeline.stages if name in record.stages]
+        ingredients = self.ingredients(stage, parameters, versions_read(stage, tables, outputs))
         before = self._before(stage)
         changes = (
             reuse.differences(before[0], ingredients, before[1]) if before else ["what it depended on is not kept"]
@@ -221,6 +231,14 @@ class Results:
         if changes:
             results.remember(self.pipeline.places.runs, ingredients.key, Kept(record.run_id, accepted=True))
         return record.run_id, ", ".join(changes) or None
+
+
+def versions_read(stage: Stage, otherwise: Mapping[str, int], outputs: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The version of each table that a stage reads: of the last output that has it, else as given."""
+    versions = {name: version for name, version in otherwise.items() if name in stage.reads}
+    for made in outputs:
+        versions |= {name: output["version"] for name, output in made.items() if name in stage.reads}
+    return versions
 
 
 def _has(record: RunRecord, stage: str) -> bool:

@@ -1,7 +1,8 @@
 """Running the stages of a plan: ready ones start, each in a thread, until nothing is left to do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 from stagebook import dag
 from stagebook.execute.attempts import run_stage
@@ -48,7 +49,7 @@ def _startable(pipeline: Pipeline, limits: Limits, crew: Crew, under_way: set[st
         match dag.readiness(stage.run_if, [record.stages[up].status for up in stage.depends_on]):
             case "wait":
                 continue
-            case "start" if (refusal := _refused_by_condition(stage, record)) is not None:
+            case "start" if (refusal := refused_by_condition(stage, _scraps(record))) is not None:
                 crew.book.tell("stage_settled", stage=name, status="skipped", why=refusal)
             case "start":
                 wanted = limits.keep_going or not failed or _answers_a_failure(stage, record)
@@ -70,9 +71,16 @@ def _states(stage: Stage, record: RunRecord) -> str:
     return f"{states}; runs if {stage.run_if.value}"
 
 
-def _refused_by_condition(stage: Stage, record: RunRecord) -> str | None:
-    """Why `only_if` keeps the stage from running, or None. A scrap that was never glued is not true."""
+def refused_by_condition(stage: Stage, scrap: Callable[[str, str], Any]) -> str | None:
+    """Why `only_if` keeps a stage from running, or None.
+
+    Args: scrap: the value of a stage's scrap; None, which is not true, where it was never glued.
+    """
     if stage.only_if is None:
         return None
-    value = resolve(stage.only_if, lambda up, scrap: record.stages[up].scraps.get(scrap))
+    value = resolve(stage.only_if, scrap)
     return None if value in (True, "true") else f"only_if {stage.only_if} is {value!r}"
+
+
+def _scraps(record: RunRecord) -> Callable[[str, str], Any]:
+    return lambda stage, scrap: record.stages[stage].scraps.get(scrap)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stagebook.execute.reusing import Found
+from stagebook.execute.reusing import Found, versions_read
+from stagebook.execute.run_all import refused_by_condition
 from stagebook.model.pipeline import Pipeline, RunIf, Stage
 from stagebook.model.record import RunRecord
 from stagebook.params.references import resolve
@@ -46,14 +47,14 @@ class Known:
         waiting = [up for up in stage.depends_on if self.steps[up].action not in ("keep", "reuse")]
         if waiting or stage.run_if not in _SUCCESS_SUFFICES:
             return self._later(stage, waiting)
-        if stage.only_if is not None and resolve(stage.only_if, self._scrap) not in (True, "true"):
-            return Step("skip", f"only_if {stage.only_if} is {resolve(stage.only_if, self._scrap)!r}")
-        inputs = {name: self._version(name) for name in stage.reads}
-        missing = [name for name, version in inputs.items() if version is None]
-        if missing:
+        if (refusal := refused_by_condition(stage, self._scrap)) is not None:
+            return Step("skip", refusal)
+        newest = {name: version for name in stage.reads if (version := self.tables.latest(name)) is not None}
+        outputs = [self._left(name).get("outputs", {}) for name in self.pipeline.stages if name in self.steps]
+        versions = versions_read(stage, newest, outputs)
+        if missing := [name for name in stage.reads if name not in versions]:
             return self._run(f"there is no table `{missing[0]}` yet", stage)
         parameters = resolve(dict(stage.parameters), self._scrap)
-        versions = {name: version for name, version in inputs.items() if version is not None}
         found = self.results.find(stage, self.results.ingredients(stage, parameters, versions))
         if found.result is None:
             return self._run(found.why, stage)
@@ -79,9 +80,3 @@ class Known:
 
     def _scrap(self, stage: str, scrap: str) -> Any:
         return self._left(stage)["scraps"].get(scrap)
-
-    def _version(self, table: str) -> int | None:
-        """The version that the stage would read: of an upstream result, else the newest."""
-        made = [self._left(name).get("outputs", {}).get(table) for name in self.steps]
-        version = next((found["version"] for found in reversed(made) if found), None)
-        return self.tables.latest(table) if version is None else version
