@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from stagebook.errors import did_you_mean
 from stagebook.model.deployment import ClusterProfile, Deployment, Schedule, Target
+from stagebook.params import prices
 from stagebook.params.databricks_spec import DatabricksProfileSpec, TargetSpec
 from stagebook.params.findings import Finding
 from stagebook.params.merge import Merged
@@ -62,14 +63,15 @@ def cluster_profile(base: ProfileSpec, *layers: DatabricksProfileSpec | None) ->
     A layer that gives a size, fixed or by bounds, replaces the size below it; no size at all is a single node.
     """
     node, driver, workers = base.node_type_id, base.driver_node_type_id, _workers(base)
-    serverless = spot = photon = None
+    priced = prices.cluster(base)
+    serverless, spot, photon = base.compute == "serverless", priced.on_demand_nodes is not None, priced.photon
     for layer in (layer for layer in layers if layer is not None):
         node, driver = layer.node_type_id or node, layer.driver_node_type_id or driver
         workers = _workers(layer) if _workers(layer) is not None else workers
         serverless = layer.serverless if layer.serverless is not None else serverless
         spot = layer.spot if layer.spot is not None else spot
         photon = layer.photon if layer.photon is not None else photon
-    return ClusterProfile(node, driver, workers or 0, bool(serverless), bool(spot), bool(photon))
+    return ClusterProfile(node, driver, workers or 0, serverless, spot, photon)
 
 
 def _workers(spec: ProfileSpec | DatabricksProfileSpec) -> int | tuple[int, int] | None:

@@ -97,6 +97,33 @@ def test_spot_workers_have_a_driver_on_demand(pipeline, cloud, attributes):
     assert any("profiles alone: spot is for workers" in line for line in not_carried(found))
 
 
+def test_what_a_profile_is_priced_by_is_what_its_cluster_is(pipeline):
+    """The estimate and the job read the same keys; `databricks.profiles` is laid over them."""
+    wide = "wide: {aws_attributes: {availability: SPOT_WITH_FALLBACK}, runtime_engine: PHOTON}"
+    found = clusters(job_of(pipeline(f"profiles: {{{wide}}}")))["wide"]
+    assert found["aws_attributes"] == {
+        "availability": "SPOT_WITH_FALLBACK",
+        "first_on_demand": 1,
+        "spot_bid_price_percent": 100,
+    }
+    assert found["runtime_engine"] == "PHOTON"
+    off = "databricks: {profiles: {wide: {spot: false, photon: false}}}"
+    found = clusters(job_of(pipeline(f"profiles: {{{wide}}}\n{off}")))["wide"]
+    assert (found["aws_attributes"], found["runtime_engine"]) == ({"availability": "ON_DEMAND"}, "STANDARD")
+
+
+def test_a_profile_that_is_priced_as_serverless_has_no_cluster(pipeline):
+    found = job_of(
+        pipeline(
+            "profiles: {short: {compute: serverless, dbu_per_hour: 4}}\nstages: {train: {profile: short}}\n"
+            "databricks: {packages: [lib/x]}"
+        )
+    )
+    assert list(clusters(found)) == ["wide", "alone"]
+    assert "environment_key" in tasks(found)["train"]
+    assert "job_cluster_key" not in tasks(found)["train"]
+
+
 def test_each_task_can_have_a_cluster_of_its_own(pipeline):
     found = job_of(pipeline("databricks: {job_clusters: per_task}"))
     assert "job_clusters" not in found
