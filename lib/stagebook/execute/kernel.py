@@ -62,6 +62,13 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def peak_rss_bytes() -> int:
+    """Most memory that one ended and waited-for descendant has held."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def end_descendants(grace: float = GRACE_SECONDS) -> None:
     """End every descendant of this process: TERM, wait, KILL."""
     end(psutil.Process().children(recursive=True), grace)

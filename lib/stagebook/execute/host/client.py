@@ -81,6 +81,7 @@ class Host:
     environment: dict[str, str]
     modules: list[str] = field(default_factory=list)
     idle_seconds: float = IDLE_SECONDS
+    patience_seconds: float = PATIENCE_SECONDS
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _broken: str | None = None
 
@@ -127,7 +128,7 @@ class Host:
             connection = self._connect_or_start(stop)
             request = {"ask": "fork", "environment": environment, "folder": str(Path.cwd()), "umask": _umask()}
             socket.send_fds(connection, [json.dumps(request).encode()], [theirs_in, theirs_out, errors])
-            answer, descriptors, _, _ = _received(connection, stop)
+            answer, descriptors, _, _ = _received(connection, self.patience_seconds, stop)
             if not answer:
                 raise NoHost("the kernel host has ended")
             told = json.loads(answer)
@@ -144,7 +145,7 @@ class Host:
             os.close(theirs_out)
 
     def _connect_or_start(self, stop: threading.Event) -> socket.socket:
-        deadline, started = time.monotonic() + PATIENCE_SECONDS, None
+        deadline, started = time.monotonic() + self.patience_seconds, None
         while time.monotonic() < deadline and not stop.is_set():
             with contextlib.suppress(OSError):
                 return _connect(self.name)
@@ -229,12 +230,12 @@ def _connect(name: str) -> socket.socket:
     return connection
 
 
-def _received(connection: socket.socket, stop: threading.Event) -> tuple[bytes, list[int], int, Any]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _received(connection: socket.socket, seconds: float, stop: threading.Event) -> tuple[bytes, list[int], int, Any]:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not stop.is_set():
         if select.select([connection], [], [], _POLL_SECONDS)[0]:
             return socket.recv_fds(connection, PACKET_BYTES, 1)
-    raise NoHost(f"the kernel host does not answer within {PATIENCE_SECONDS:.0f} s")
+    raise NoHost(f"the kernel host does not answer within {seconds:g} s")
 
 
 def _listener(connection: socket.socket) -> int:

@@ -73,9 +73,9 @@ class Imports:
             spec = importlib.util.find_spec(name.partition(".")[0])
             if spec is None or not self._installed(spec.origin):
                 self.skipped[name] = "not an installed package"
-                return
-            importlib.import_module(name)
-            self.done[name] = round(time.monotonic() - started, 3)
+            else:
+                importlib.import_module(name)
+                self.done[name] = round(time.monotonic() - started, 3)
         except Exception as error:
             self.skipped[name] = f"{type(error).__name__}: {error}"
         self.look(before)
