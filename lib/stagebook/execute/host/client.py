@@ -55,10 +55,8 @@ class ForkedWorker:
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of it, after it has ended."""
-        for stream in (self.stdin, self.stdout, self._host):
-            with contextlib.suppress(OSError):
-                stream.close()
+        """Let go of it, after it has ended; its streams are the caller's."""
+        self._host.close()
         os.close(self._descriptor)
 
     @cached_property
@@ -79,14 +77,15 @@ class Host:
 
     name: str
     environment: dict[str, str]
-    modules: list[str] = field(default_factory=list)
-    idle_seconds: float = IDLE_SECONDS
+    modules: list[str]
+    idle_seconds: float
     patience_seconds: float = PATIENCE_SECONDS
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _broken: str | None = None
+    _started: "subprocess.Popen[bytes] | None" = None
 
     @classmethod
-    def of(cls, environment: dict[str, str], modules: list[str]) -> "Host":
+    def of(cls, environment: dict[str, str], modules: list[str], idle_seconds: float = IDLE_SECONDS) -> "Host":
         """The host for this environment; started in the background where there is none.
 
         Raises:
@@ -94,7 +93,7 @@ class Host:
         """
         if not SUPPORTED:
             raise NoHost("kernels are forked on Linux only")
-        host = cls(sameness.key(environment), environment, modules)
+        host = cls(sameness.key(environment), environment, modules, idle_seconds)
         with contextlib.suppress(OSError), _connect(host.name) as connection:
             connection.send(json.dumps({"ask": "want", "modules": modules}).encode())
             return host
@@ -161,11 +160,13 @@ class Host:
         return folder() / f"{self.name}.log"
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        if self._started is not None and self._started.poll() is None:
+            return self._started
         private_folder(folder())
         facts = {"python": sys.executable, "started_at": time.time(), "log": str(self.log)}
         setup = Setup(f"{self.name}{_SUFFIX}", [*preload.BASE], self.modules, self.idle_seconds, facts)
-        with self.log.open("wb") as log:
-            started = subprocess.Popen(
+        with self.log.open("ab") as log:
+            self._started = started = subprocess.Popen(
                 [sys.executable, "-m", "stagebook.execute.host.process"],
                 stdin=subprocess.PIPE,
                 stdout=log,

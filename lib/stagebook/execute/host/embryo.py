@@ -104,11 +104,15 @@ def main() -> NoReturn:
     os.environ.clear()
     os.environ.update(order["environment"])
     import ipykernel_launcher
-    from ipykernel.kernelapp import launch_new_instance
+    from ipykernel.kernelapp import IPKernelApp
 
     arguments = order["command"][3:]
     sys.argv = [str(ipykernel_launcher.__file__), *arguments]
-    launch_new_instance([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    IPKernelApp.launch_instance([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    # It says its last words in the thread that was told to stop; ipykernel does not wait for that, and then either
+    # thread may wait for the other until the kernel is killed.
+    if (thread := IPKernelApp.instance().control_thread) is not None:
+        thread.join(1.0)
     _leave()
 
 
@@ -129,5 +133,6 @@ def _make_afresh() -> None:
     """What must not be as it was when the host imported it; `random` seeds itself anew after a fork."""
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
-    for name in LOOK_FOR_A_NOTEBOOK & set(sys.modules):
-        del sys.modules[name]
+    for name in list(sys.modules):
+        if name in LOOK_FOR_A_NOTEBOOK or name.partition(".")[0] == "stagebook":
+            del sys.modules[name]

@@ -18,10 +18,7 @@ def own_host(tmp_path, monkeypatch):
     monkeypatch.setenv("STAGEBOOK_STATE_DIR", str(tmp_path / "state"))
 
     def start(modules=(), **settings) -> Host:
-        host = Host.of(dict(os.environ), list(modules))
-        for name, value in settings.items():
-            setattr(host, name, value)
-        return host
+        return Host.of(dict(os.environ), list(modules), **settings)
 
     yield start
     client.stop()
@@ -49,7 +46,3 @@ def attempt(tmp_path, notebook):
         return outcome, nbformat.read(output, as_version=4) if output.exists() else None, log.read_text()
 
     return run
-
-
-def printed(node, cell=-1) -> str:
-    return "".join(output.get("text", "") for output in node.cells[cell].outputs)

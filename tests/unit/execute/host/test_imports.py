@@ -7,7 +7,7 @@ import types
 import pytest
 
 from stagebook.execute.host import process
-from stagebook.execute.host.process import Imports
+from stagebook.execute.host.imports import Imports
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def test_an_import_that_starts_a_thread_or_reaches_the_project_spoils_it(tmp_pat
     code = f"""
 import sys, sysconfig
 sys.path += [{str(tmp_path / "installed")!r}, {str(tmp_path)!r}]
-from stagebook.execute.host import process
+from stagebook.execute.host.imports import Imports
 paths = dict(purelib={str(tmp_path / "installed")!r})
-process.sysconfig.get_path = lambda kind, get=sysconfig.get_path: paths.get(kind) or get(kind)
-imports = process.Imports(["library", "json"])
+sysconfig.get_path = lambda kind, get=sysconfig.get_path: paths.get(kind) or get(kind)
+imports = Imports(["library", "json"])
 imports.step()
 print(imports.refusal())
 """

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from stagebook.execute.host import client
+from stagebook.execute.host.client import Host
 from stagebook.model.record import AttemptStatus as A
 
 BUSY = {
@@ -102,7 +103,7 @@ def test_an_attempt_goes_on_without_its_host_and_the_next_finds_a_new_one(killed
 
 
 def test_a_host_that_does_not_answer_is_not_waited_for_twice(own_host, attempt):
-    host = own_host(patience_seconds=60)
+    host = own_host()
     attempt(host, "1", name="first")
     pid = client.everyone()[0]["pid"]
     host.patience_seconds = 0.5
@@ -117,26 +118,23 @@ def test_a_host_that_does_not_answer_is_not_waited_for_twice(own_host, attempt):
 
 
 def test_a_host_that_cannot_start_is_done_without(own_host, attempt):
-    host = own_host()
-    client.stop()
-    host.environment["PYTHONPATH"] = "/nowhere"
-    host.environment["PYTHONHOME"] = "/nowhere"
+    host = Host("broken", {**os.environ, "PYTHONHOME": "/nowhere"}, [], 1.0)
     outcome, _, log = attempt(host, "1")
     assert outcome.status is A.SUCCEEDED
     assert "kernel: cold, the kernel host does not start: exit status" in log
 
 
-def test_an_idle_host_leaves_and_so_does_one_that_cannot_be_found(own_host, attempt, monkeypatch):
-    monkeypatch.setattr(client, "IDLE_SECONDS", 0.2)
-    for lost in (False, True):
-        host = own_host()
-        host.idle_seconds = 0.2
-        client.stop()
-        attempt(host, "1", name=f"n{lost}")
-        facts = client.everyone()
-        if lost and facts:
-            next(client.folder().glob("*.socket")).unlink()
-        deadline = time.monotonic() + 10
-        while facts and psutil.pid_exists(facts[0]["pid"]) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert client.everyone() == []
+@pytest.mark.parametrize("lost", [False, True], ids=["idle", "its socket is gone"])
+def test_a_host_leaves_when_nobody_can_want_it(own_host, attempt, lost):
+    host = own_host(idle_seconds=600 if lost else 1.0)
+    attempt(host, "1")
+    pid = client.everyone()[0]["pid"]
+    if lost:
+        next(client.folder().glob("*.socket")).unlink()
+    deadline = time.monotonic() + 10
+    while (
+        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    assert client.everyone() == []
+    assert not list(client.folder().glob("*.socket"))
