@@ -1,16 +1,21 @@
 """A forked kernel is a fresh one: the same surroundings, nothing shared, every library works, changed code is seen."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
+import stagebook
 from stagebook.execute.host import client
 from stagebook.model.record import AttemptStatus as A
 
 PROBE = """
 import gc, json, locale, logging, os, signal, sys, threading, warnings
+early = sorted({"tqdm.auto", "tqdm.notebook", "matplotlib.pyplot", "matplotlib_inline.backend_inline"} & set(sys.modules))
 import matplotlib, matplotlib.pyplot as plt, tqdm.auto, pandas
 told = {
+    "early": early,
     "argv": sys.argv[0], "arguments": len(sys.argv), "path": sys.path, "folder": os.getcwd(),
     "environment": {k: v for k, v in os.environ.items() if k not in ("STAGEBOOK_ATTEMPT", "JPY_PARENT_PID")},
     "signals": [str(signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP)],
@@ -120,3 +125,19 @@ def test_its_files_are_private(own_host, attempt, name):
     path = client.folder()
     found = path if name == "folder" else next(path.glob("*.socket"))
     assert found.stat().st_mode & 0o077 == 0
+
+
+def test_code_of_the_kit_that_has_changed_is_never_served_stale(own_host, attempt, tmp_path, monkeypatch):
+    shutil.copytree(Path(stagebook.__file__).parent, tmp_path / "lib/stagebook")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
+    host = own_host()
+    assert "changed" not in attempt(host, "1", name="before")[2]
+    pid = client.everyone()[0]["pid"]
+    for name in ("execute/host/embryo.py", "execute/__init__.py"):
+        with (tmp_path / "lib/stagebook" / name).open("a") as module:
+            module.write(f"\nimport sys; sys.stderr.write('changed {name}\\n')\n")
+    (tmp_path / "lib/stagebook/stage/__init__.py").write_text("answer = 42")
+    _, node, log = attempt(host, "from stagebook import stage; print(stage.answer)", name="after")
+    assert printed(node) == "42\n"
+    assert {f"changed {name}" for name in ("execute/host/embryo.py", "execute/__init__.py")} <= set(log.splitlines())
+    assert client.everyone()[0]["pid"] == pid
