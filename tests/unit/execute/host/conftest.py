@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import nbformat
 import pytest
@@ -26,8 +27,15 @@ def own_host(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def full_host() -> Host:
-    """The shared host, with all that the example imports."""
-    return Host.of(dict(os.environ), [*preload.LAZILY])
+    """The shared host, when it has imported all that the example does."""
+    host = Host.of(dict(os.environ), [*preload.LAZILY])
+    deadline = time.monotonic() + 120
+    while not any(
+        facts.get("imported", 0) >= len(preload.LAZILY) and not facts["to_import"] for facts in client.everyone()
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return host
 
 
 @pytest.fixture
