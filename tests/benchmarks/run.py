@@ -8,6 +8,7 @@ from typing import Annotated
 
 import incremental
 import joins
+import kernels
 import pruned_reads
 import regret
 import sessions
@@ -15,7 +16,14 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from side_by_side import Line
 
-ALL = {"reads": pruned_reads, "engines": regret, "sessions": sessions, "joins": joins, "features": incremental}
+ALL = {
+    "reads": pruned_reads,
+    "engines": regret,
+    "sessions": sessions,
+    "joins": joins,
+    "features": incremental,
+    "kernels": kernels,
+}
 app = App(help=__doc__)
 
 
@@ -31,7 +39,7 @@ def benchmark(
     Parameters
     ----------
     names:
-        Which: reads, engines, sessions, joins, features (default: all, about 40 minutes on two cores).
+        Which: reads, engines, sessions, joins, features, kernels (default: all, about 40 minutes on two cores).
     quick:
         Small sizes, to see that they run.
     folder:

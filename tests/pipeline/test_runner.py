@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -37,18 +38,34 @@ def attempts(ended, stage):
 
 
 def alive_in(folder) -> list[str]:
-    """Command lines of live processes that were started for runs in this folder."""
+    """Command lines of live processes that work in this folder, or were started for runs in it."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
-            environ = process.environ()
+            environ, works_in = process.environ(), Path(process.cwd())
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
         except (psutil.Error, OSError):
             continue
-        if str(folder) in environ.get("STAGEBOOK_CONTEXT", "") or (
-            "STAGEBOOK_ATTEMPT" in environ and environ.get("PWD", "") == str(folder)
-        ):
+        if works_in.is_relative_to(folder) or str(folder) in environ.get("STAGEBOOK_CONTEXT", ""):
             found.append(" ".join(process.info["cmdline"] or []))
     return found
+
+
+BUSY = {
+    "a child in its session": "subprocess.Popen(['sleep', '600'], start_new_session=True); time.sleep(600)",
+    "holding the GIL": "subprocess.Popen(['sleep', '600']); ctypes.PyDLL(None).sleep(600)",
+}
+KILLS = [(kernel, busy) for kernel in ("cold", "auto") for busy in BUSY]
+
+
+@pytest.fixture
+def busy_chain(chain, notebook, params, request):
+    """The chain, its second stage busy for ten minutes, on a kernel that is forked or started afresh."""
+    kernel, busy = request.param
+    params("p", CHAIN.replace("defaults: {", f"defaults: {{kernel: {kernel}, "))
+    notebook("second", f"import ctypes, subprocess, time; {BUSY[busy]}", parameters="x: int = 0\ntext: str = ''")
+    return chain
 
 
 def wait_until(condition, seconds=60.0):
@@ -124,34 +141,29 @@ def test_a_missing_scrap_fails_the_stage_that_needs_it(run, chain, notebook):
     assert "did not glue 'x'. Did you mean 'xx'?" in ended.stage("second")["why"]
 
 
+@pytest.mark.parametrize("busy_chain", KILLS, indirect=True, ids=" ".join)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_everything_and_the_run_can_be_resumed(start, run, chain, notebook, number, code):
-    notebook("second", "import subprocess, time; subprocess.Popen(['sleep', '600']); time.sleep(600)",
-             parameters="x: int = 0\ntext: str = ''")  # fmt: skip
-    process = start("--params", "p", "-v", PWD=str(chain))
-    wait_until(lambda: list(chain.glob("runs/*/stages/second/attempt-1.context.json")))
-    time.sleep(3)
+def test_a_signal_ends_everything_and_the_run_can_be_resumed(start, run, busy_chain, notebook, number, code):
+    process = start("--params", "p", "-v")
+    wait_until(lambda: any("sleep 600" in line for line in alive_in(busy_chain)))
     process.send_signal(number)
-    started = time.monotonic()
+    wait_until(lambda: not alive_in(busy_chain / "notebooks"), seconds=5)
     process.communicate(timeout=60)
     assert process.returncode == code
-    assert time.monotonic() - started < 30
-    assert alive_in(chain) == []
+    assert alive_in(busy_chain) == []
     notebook("second", "1", parameters="x: int = 0\ntext: str = ''")
     again = run("--params", "p", "--resume")
     assert again.code == 0, again.err
     assert attempts(again, "second") == ["interrupted", "succeeded"]
 
 
-def test_a_killed_runner_leaves_no_process_and_a_record_that_can_be_resumed(start, run, chain, notebook):
-    notebook("second", "import subprocess, time; subprocess.Popen(['sleep', '600'], start_new_session=True); time.sleep(600)",
-             parameters="x: int = 0\ntext: str = ''")  # fmt: skip
-    process = start("--params", "p", PWD=str(chain))
-    wait_until(lambda: list(chain.glob("runs/*/stages/second/attempt-1.context.json")))
-    wait_until(lambda: any("sleep 600" in line for line in alive_in(chain)))
+@pytest.mark.parametrize("busy_chain", KILLS, indirect=True, ids=" ".join)
+def test_a_killed_runner_leaves_no_process_and_a_record_that_can_be_resumed(start, run, busy_chain, notebook):
+    process = start("--params", "p")
+    wait_until(lambda: any("sleep 600" in line for line in alive_in(busy_chain)))
     process.kill()
     process.communicate()
-    wait_until(lambda: not alive_in(chain), seconds=10)
+    wait_until(lambda: not alive_in(busy_chain), seconds=10)
     notebook("second", "1", parameters="x: int = 0\ntext: str = ''")
     again = run("--params", "p", "--resume")
     assert again.code == 0, again.err

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
+MACHINE = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,18 @@ def memory(own: Path = OWN, root: Path = CGROUPS) -> Memory:
     return Memory(min(limit.total for limit in limits), min(limit.free for limit in limits))
 
 
+def oom_kills(own: Path = OWN, root: Path = CGROUPS, machine: Path = MACHINE) -> int:
+    """How many processes Linux has ended so far because memory ran out, here and in the groups of this process."""
+    folders = {folder for folder, *_ in _groups(own, root)}
+    files = [folder / name for folder in folders for name in ("memory.events", "memory.oom_control")]
+    return sum(_counted(file, "oom_kill") for file in [*files, machine])
+
+
 def _limits(own: Path, root: Path) -> Iterator[Memory]:
     for folder, limit, usage, cache in _groups(own, root):
         total = _number(folder / limit)
         if total is not None:
-            used = (_number(folder / usage) or 0) - _cached(folder, cache)
+            used = (_number(folder / usage) or 0) - _counted(folder / "memory.stat", cache)
             yield Memory(total, max(0, total - used))
 
 
@@ -64,9 +72,10 @@ def _number(file: Path) -> int | None:
         return None
 
 
-def _cached(folder: Path, name: str) -> int:
+def _counted(file: Path, key: str) -> int:
+    """The number behind a word in a file; 0 where there is none."""
     try:
-        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        lines = file.read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
-    return sum(int(value) for key, value in (line.split() for line in lines) if key == name)
+    return sum(int(value) for word, _, value in (line.partition(" ") for line in lines) if word == key)

@@ -5,9 +5,10 @@ each cell's start and end with a plain `open`, and lets a synchronous kernel man
 death. What stays papermill's: loading, parameter injection, the client, error detection.
 """
 
+import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager
 
+from stagebook.engines.memory import memory, oom_kills
 from stagebook.execute import kernel
 from stagebook.execute.job import CellProgress
 from stagebook.notebook.cells import headings, is_runnable
@@ -47,6 +49,7 @@ class Session:
     report: Callable[[CellProgress], None]
     embryo: "Embryo | None" = None  # a forked kernel that waits for its command
     deadline: float | None = None
+    oom_kills: int = field(default_factory=oom_kills)  # of the machine, before this attempt
     running: int | None = None
     notebook: "NotebookNode | None" = None
     manager: "AsyncKernelManager | None" = None
@@ -189,18 +192,21 @@ def describe(session: Session, error: BaseException) -> tuple[str, str]:
         case CellTimeoutError():
             return "Timeout", "the attempt ran out of time"
         case DeadKernelError():
-            return "KernelDied", _death(session.kernel_exit)
+            return _death(session.kernel_exit, ran_out=oom_kills() > session.oom_kills)
         case _:
             return type(error).__name__, str(error) or type(error).__name__
 
 
-def _death(status: int | None) -> str:
+def _death(status: int | None, *, ran_out: bool) -> tuple[str, str]:
+    """Type and message for a kernel that ended so; `ran_out`: the system has killed something for its memory since."""
     if status is None:
-        return "the kernel died"
-    if status < 0:
-        import signal
-
-        name = signal.Signals(-status).name
-        hint = "; often this is the system running out of memory" if name == "SIGKILL" else ""
-        return f"the kernel was killed by {name}{hint}"
-    return f"the kernel ended by itself with exit status {status}"
+        return "KernelDied", "the kernel died"
+    if status >= 0:
+        return "KernelDied", f"the kernel ended by itself with exit status {status}"
+    name = signal.Signals(-status).name
+    if ran_out and -status == signal.SIGKILL:
+        peak, total = kernel.peak_rss_bytes() / 1024**3, memory().total / 1024**3
+        return "OutOfMemory", (
+            f"memory ran out and the system killed the kernel: it held {peak:.2f} GiB, there are {total:.2f} GiB in all"
+        )
+    return "KernelDied", f"the kernel was killed by {name}"

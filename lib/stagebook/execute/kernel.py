@@ -26,14 +26,20 @@ def manager(kernel_name: str, folder: str = ".", embryo: "Embryo | None" = None)
     It is the asynchronous one because the synchronous one hangs when its kernel dies. On Windows,
     where there is no IPC transport, TCP on loopback. Its kernel is the forked one, if that fits the kernelspec.
     """
-    from jupyter_client.manager import AsyncKernelManager
+    from stagebook.execute.prompt import PromptClient, PromptManager
 
     with tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True) as private:
         if sys.platform == "win32":
-            yield AsyncKernelManager(kernel_name=kernel_name)
+            yield PromptManager(kernel_name=kernel_name, client_factory=PromptClient)
             return
         connection, ip = str(Path(private) / "k.json"), str(Path(private) / "k")
-        found = AsyncKernelManager(kernel_name=kernel_name, transport="ipc", connection_file=connection, ip=ip)
+        found = PromptManager(
+            kernel_name=kernel_name,
+            client_factory=PromptClient,
+            transport="ipc",
+            connection_file=connection,
+            ip=ip,
+        )
         if embryo is not None:
             _use(embryo, found, Path(folder))
         try:
@@ -60,6 +66,13 @@ def adopt_orphans() -> None:
     """Make this process the parent of descendants whose own parent dies (Linux), so that none escapes."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def peak_rss_bytes() -> int:
+    """Most memory that one ended and waited-for descendant has held."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def end_descendants(grace: float = GRACE_SECONDS) -> None:

@@ -1,5 +1,6 @@
 """The runner's side of one attempt: start a worker, pass its progress on, know how it ended."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -52,9 +53,17 @@ def run_attempt(
     finally:
         worker.kill()  # unless it has ended
         worker.wait()
-        if isinstance(worker, ForkedWorker):
-            worker.close()
+        _close(worker)
     return outcome
+
+
+def _close(worker: Worker) -> None:
+    for stream in (worker.stdin, worker.stdout):
+        with contextlib.suppress(OSError):  # what it did not read any more
+            assert stream
+            stream.close()
+    if isinstance(worker, ForkedWorker):
+        worker.close()
 
 
 def _started(host: Host | None, log: BinaryIO, environment: dict[str, str], stop: threading.Event) -> Worker:

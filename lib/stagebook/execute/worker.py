@@ -50,9 +50,8 @@ def _usage() -> dict[str, Any]:
     import resource
 
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
-        "peak_rss_bytes": usage.ru_maxrss * unit,
+        "peak_rss_bytes": kernel.peak_rss_bytes(),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
     }
 
@@ -113,6 +112,7 @@ _STATUS_OF = {
     "Interrupted": AttemptStatus.INTERRUPTED,
     "Timeout": AttemptStatus.TIMEOUT,
     "KernelDied": AttemptStatus.KERNEL_DIED,
+    "OutOfMemory": AttemptStatus.KERNEL_DIED,
 }
 
 

@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from stagebook.engines.memory import Memory, memory
+from stagebook.engines.memory import Memory, memory, oom_kills
 
 MB = 1024**2
 
@@ -56,3 +56,17 @@ def test_without_a_limit_it_is_the_machine_s(cgroups, files):
 
 def test_where_there_are_no_control_groups_it_is_the_machine_s(tmp_path):
     assert memory(tmp_path / "none", tmp_path).total == psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "kills"),
+    [
+        ("0::/a", {"a/memory.events": "low 0\noom 9\noom_kill 2", "memory.events": "oom_kill 3"}, 6),
+        ("4:memory:/a", {"memory/a/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 4"}, 5),
+        ("0::/a", {}, 1),
+    ],
+)
+def test_kills_for_memory_are_counted_in_all_groups_and_the_machine(cgroups, tmp_path, own, files, kills):
+    own, root = cgroups(own, files)
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 1\n")
+    assert oom_kills(own, root, tmp_path / "vmstat") == kills

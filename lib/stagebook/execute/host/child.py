@@ -2,15 +2,16 @@
 
 import os
 import sys
+from typing import NoReturn
 
 from stagebook.execute.host import embryo
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Fork the kernel-to-be while this process has no threads, then be the worker."""
     kernel = embryo.fork()
     if kernel is None:
-        return embryo.main()
+        embryo.main()
     from stagebook.execute import worker
 
     status = worker.main(kernel)

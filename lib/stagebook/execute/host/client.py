@@ -55,10 +55,8 @@ class ForkedWorker:
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of it, after it has ended."""
-        for stream in (self.stdin, self.stdout, self._host):
-            with contextlib.suppress(OSError):
-                stream.close()
+        """Let go of it, after it has ended; its streams are the caller's."""
+        self._host.close()
         os.close(self._descriptor)
 
     @cached_property
@@ -79,13 +77,15 @@ class Host:
 
     name: str
     environment: dict[str, str]
-    modules: list[str] = field(default_factory=list)
-    idle_seconds: float = IDLE_SECONDS
+    modules: list[str]
+    idle_seconds: float
+    patience_seconds: float = PATIENCE_SECONDS
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _broken: str | None = None
+    _started: "subprocess.Popen[bytes] | None" = None
 
     @classmethod
-    def of(cls, environment: dict[str, str], modules: list[str]) -> "Host":
+    def of(cls, environment: dict[str, str], modules: list[str], idle_seconds: float = IDLE_SECONDS) -> "Host":
         """The host for this environment; started in the background where there is none.
 
         Raises:
@@ -93,7 +93,7 @@ class Host:
         """
         if not SUPPORTED:
             raise NoHost("kernels are forked on Linux only")
-        host = cls(sameness.key(environment), environment, modules)
+        host = cls(sameness.key(environment), environment, modules, idle_seconds)
         with contextlib.suppress(OSError), _connect(host.name) as connection:
             connection.send(json.dumps({"ask": "want", "modules": modules}).encode())
             return host
@@ -127,7 +127,7 @@ class Host:
             connection = self._connect_or_start(stop)
             request = {"ask": "fork", "environment": environment, "folder": str(Path.cwd()), "umask": _umask()}
             socket.send_fds(connection, [json.dumps(request).encode()], [theirs_in, theirs_out, errors])
-            answer, descriptors, _, _ = _received(connection, stop)
+            answer, descriptors, _, _ = _received(connection, self.patience_seconds, stop)
             if not answer:
                 raise NoHost("the kernel host has ended")
             told = json.loads(answer)
@@ -144,7 +144,7 @@ class Host:
             os.close(theirs_out)
 
     def _connect_or_start(self, stop: threading.Event) -> socket.socket:
-        deadline, started = time.monotonic() + PATIENCE_SECONDS, None
+        deadline, started = time.monotonic() + self.patience_seconds, None
         while time.monotonic() < deadline and not stop.is_set():
             with contextlib.suppress(OSError):
                 return _connect(self.name)
@@ -160,11 +160,13 @@ class Host:
         return folder() / f"{self.name}.log"
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        if self._started is not None and self._started.poll() is None:
+            return self._started
         private_folder(folder())
         facts = {"python": sys.executable, "started_at": time.time(), "log": str(self.log)}
         setup = Setup(f"{self.name}{_SUFFIX}", [*preload.BASE], self.modules, self.idle_seconds, facts)
-        with self.log.open("wb") as log:
-            started = subprocess.Popen(
+        with self.log.open("ab") as log:
+            self._started = started = subprocess.Popen(
                 [sys.executable, "-m", "stagebook.execute.host.process"],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -229,12 +231,12 @@ def _connect(name: str) -> socket.socket:
     return connection
 
 
-def _received(connection: socket.socket, stop: threading.Event) -> tuple[bytes, list[int], int, Any]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _received(connection: socket.socket, seconds: float, stop: threading.Event) -> tuple[bytes, list[int], int, Any]:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not stop.is_set():
         if select.select([connection], [], [], _POLL_SECONDS)[0]:
             return socket.recv_fds(connection, PACKET_BYTES, 1)
-    raise NoHost(f"the kernel host does not answer within {PATIENCE_SECONDS:.0f} s")
+    raise NoHost(f"the kernel host does not answer within {seconds:g} s")
 
 
 def _listener(connection: socket.socket) -> int:

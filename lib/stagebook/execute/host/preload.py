@@ -11,7 +11,9 @@ from stagebook.notebook.outline import Outline, without_magics
 
 BASE = (
     "nbformat", "jupyter_client.manager", "zmq.asyncio", "nbclient", "papermill.execute", "papermill.engines",
-    "ipykernel.kernelapp", "ipykernel_launcher", "psutil", "jupytext", "resource",
+    "ipykernel.kernelapp", "ipykernel_launcher", "ipykernel.kernelspec", "psutil", "jupytext", "resource",
+    "ipykernel.debugger", "debugpy.server.api", "IPython.core.debugger", "IPython.core.completerlib",
+    "IPython.extensions.storemagic", "IPython.core.logger", "tornado.platform.asyncio", "tornado.queues",
 )  # fmt: skip
 """What a worker and a bare kernel import. The worker can be forked when these are there."""
 

@@ -14,19 +14,18 @@ import ctypes
 import fcntl
 import gc
 import importlib
-import importlib.util
 import json
 import os
 import selectors
 import signal
 import socket
 import sys
-import sysconfig
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from stagebook.execute.host.imports import Imports
 
 PACKET_BYTES = 160_000
 ALREADY = 3
@@ -34,6 +33,7 @@ ALREADY = 3
 _LOOK_SECONDS = 2.0
 _PR_SET_CHILD_SUBREAPER = 36
 _OWN = "stagebook"
+_LOOKED_AT_LATER = ("KMP_", "PYDEVD_")
 
 
 @dataclass(frozen=True)
@@ -45,69 +45,6 @@ class Setup:
     later: list[str]
     idle_seconds: float
     facts: dict[str, Any]
-
-
-@dataclass
-class Imports:
-    """What has been imported, what is still to be, and what the process looked like after the last import."""
-
-    todo: list[str]
-    done: dict[str, float] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    spoilt: str | None = None
-    threads: int = 0
-    modules: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        folders = {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
-        self._roots = tuple(str(Path(folder).resolve()) + os.sep for folder in folders)
-
-    def want(self, modules: list[str]) -> None:
-        """Add what is not yet known to what is to be imported."""
-        self.todo += [name for name in dict.fromkeys(modules) if name not in {*self.todo, *self.done, *self.skipped}]
-
-    def step(self) -> None:
-        """Import one module; one that is not an installed package is passed over."""
-        name, before, started = self.todo.pop(0), set(sys.modules), time.monotonic()
-        try:
-            spec = importlib.util.find_spec(name.partition(".")[0])
-            if spec is None or not self._installed(spec.origin):
-                self.skipped[name] = "not an installed package"
-                return
-            importlib.import_module(name)
-            self.done[name] = round(time.monotonic() - started, 3)
-        except Exception as error:
-            self.skipped[name] = f"{type(error).__name__}: {error}"
-        self.look(before)
-
-    def look(self, before: set[str]) -> None:
-        """Note what an import left; a module from elsewhere, or a thread of Python's, spoils the host for good."""
-        new = {name: sys.modules[name] for name in set(sys.modules) - before}
-        files = {name: getattr(module, "__file__", None) for name, module in new.items()}
-        strange = [name for name, file in files.items() if file != __file__ and not self._installed(file)]
-        if strange:
-            self.spoilt = f"{strange[0]} was imported from outside the installed packages"
-        if threading.active_count() > 1:
-            self.spoilt = f"a thread was started by an import: {threading.enumerate()[-1].name}"
-        self.modules = set(sys.modules)
-        self.threads = _threads()
-
-    def refusal(self) -> str | None:
-        """Why this process may not be forked; None if it may."""
-        if more := set(sys.modules) - self.modules:
-            self.spoilt = f"{min(more)} was imported by something that was executed in it"
-        if _threads() > self.threads:
-            self.spoilt = "a thread was started by something that was executed in it"
-        self.threads = min(self.threads, _threads())  # libraries end their threads before a fork
-        return self.spoilt
-
-    def _installed(self, file: str | None) -> bool:
-        return file in (None, "built-in", "frozen") or str(Path(str(file)).resolve()).startswith(self._roots)
-
-
-def _threads() -> int:
-    """Threads of this process, those of native code too."""
-    return len(list(Path("/proc/self/task").iterdir()))
 
 
 @dataclass(frozen=True)
@@ -138,6 +75,7 @@ class Host:
             self.imports.step()
         self.imports.want(self.setup.later)
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+        self.used = time.monotonic()
         while self._wanted():
             for key, _ in self.selector.select(0 if self.imports.todo else _LOOK_SECONDS):
                 self.used = time.monotonic()
@@ -252,15 +190,19 @@ def _children(pid: int) -> list[int]:
 
 
 def _become(fork: Fork) -> None:
-    """Turn this forked process into what a fresh interpreter would be, libraries imported."""
+    """Turn this forked process into what a fresh interpreter would be, libraries imported.
+
+    Of the variables that imports have set, those stay that are looked at when the library is used.
+    """
     os.setsid()
     for number, stream in enumerate(fork.streams):
         os.dup2(stream, number)
         os.close(stream)
     os.umask(fork.umask)
     os.chdir(fork.folder)
+    added = {name: value for name, value in os.environ.items() if name.startswith(_LOOKED_AT_LATER)}
     os.environ.clear()
-    os.environ.update(fork.environment)
+    os.environ.update(added | fork.environment)
     gc.enable()
     for name in [name for name in sys.modules if name == _OWN or name.startswith(f"{_OWN}.")]:
         del sys.modules[name]

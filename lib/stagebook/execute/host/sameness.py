@@ -47,6 +47,6 @@ def _installed() -> list[str]:
 
 
 def _own_source() -> list[str]:
-    from stagebook.execute.host import process
-
-    return [Path(process.__file__).read_text(encoding="utf-8")]
+    """The code that a running host goes on with when it has changed; all else its children import anew."""
+    folder = Path(__file__).parent
+    return [(folder / name).read_text(encoding="utf-8") for name in ("process.py", "imports.py")]

@@ -1,0 +1,55 @@
+"""`jupyter_client` without its fixed waits: 0.2 s of silence at a kernel's start, steps of 0.1 s at its end."""
+
+import time
+from queue import Empty
+from typing import Any
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
+
+
+class PromptClient(AsyncKernelClient):
+    """Ready is a kernel whose answer came on both channels, to the last message of it."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Wait until the kernel answers.
+
+        Raises:
+            RuntimeError: it died, or did not answer within `timeout` seconds.
+        """
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while not await self._answers():
+            if not await self.is_alive():
+                raise RuntimeError("Kernel died before replying to kernel_info")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Kernel didn't respond in {timeout} seconds")
+
+    async def _answers(self) -> bool:
+        self.kernel_info()
+        try:
+            reply = await self.get_shell_msg(timeout=1)
+            while reply["msg_type"] != "kernel_info_reply":
+                reply = await self.get_shell_msg(timeout=1)
+            while not _ends(await self.get_iopub_msg(timeout=0.2), reply["parent_header"]["msg_id"]):
+                pass
+        except Empty:  # messages were lost before this client was connected: ask again
+            return False
+        self._handle_kernel_info_reply(reply)
+        return True
+
+
+def _ends(message: dict[str, Any], request: str) -> bool:
+    return (
+        message["msg_type"] == "status"
+        and message["content"]["execution_state"] == "idle"
+        and message["parent_header"].get("msg_id") == request
+    )
+
+
+class PromptManager(AsyncKernelManager):
+    """Looks every hundredth of a second whether a kernel that was asked to end has ended."""
+
+    async def _async_finish_shutdown(
+        self, waittime: float | None = None, pollinterval: float = 0.01, restart: bool = False
+    ) -> None:
+        await super()._async_finish_shutdown(waittime, pollinterval, restart)
