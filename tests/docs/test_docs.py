@@ -38,13 +38,13 @@ def test_every_flag_of_run_stands_in_the_readme():
 
 def test_every_command_stands_in_the_readme():
     commands = set(re.findall(r"^│ ([a-z]+) ", printed_help(), re.MULTILINE))
-    assert commands >= {"run", "runs", "models", "track", "spark", "export"}
+    assert commands >= {"run", "runs", "models", "track", "spark", "export", "import"}
     assert {command for command in commands if f"`stagebook {command}" not in README} == set()
 
 
 def test_every_flag_has_a_description():
     spark = [("spark", "start"), ("spark", "stop"), ("spark", "status")]
-    export = [("export",), ("export", "databricks")]
+    export = [("export",), ("export", "databricks"), ("import", "databricks")]
     for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *spark, *export]:
         rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +(\* +)?-", line)]
         assert rows

@@ -22,6 +22,7 @@ app.command("stagebook.cli.models:app", name="models")
 app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
 app.command("stagebook.cli.spark:app", name="spark")
 app.command("stagebook.cli.export:app", name="export")
+app.command("stagebook.cli.importing:app", name="import")
 
 
 def main(words: list[str] | None = None) -> None:
