@@ -116,8 +116,28 @@ def test_a_condition_on_a_scrap_becomes_only_if_under_any_name(there):
     assert (stage.only_if, stage.depends_on) == ("{{tasks.a.values.ok}}", ("a",))
 
 
+@pytest.mark.parametrize(
+    ("left", "op", "more"),
+    [
+        ("{{tasks.a.values.ok}}", "EQUAL_TO", {"run_if": "ALL_DONE"}),
+        ("{{tasks.a.values.ok}}", "NOT_EQUAL", {}),
+        ("{{tasks.b.values.ok}}", "EQUAL_TO", {}),
+        ("{{job.parameters.ok}}", "EQUAL_TO", {}),
+        ("is {{tasks.a.values.ok}}", "EQUAL_TO", {}),
+    ],
+)
+def test_another_condition_is_kept_for_databricks(there, left, op, more):
+    test = {"left": left, "op": op, "right": "true"}
+    check = {"task_key": "check", "depends_on": [{"task_key": "a"}], "condition_task": test}
+    b = task("b", depends_on=[{"task_key": "check", "outcome": "true"}], **more)
+    job = {"name": "x", "tasks": [task("a"), check, b]}
+    assert job_again(job) == patch.keyed(job)
+    stage = load(("pipe",), Flags(), {}, there).stages["b"]
+    assert (stage.only_if, stage.depends_on) == (None, ("a",))
+
+
 def test_texts_become_values_that_fit_the_notebook(there):
-    given = {"n": "3", "text": "3", "rates": "[1.5]", "other": "x", "run": "{{job.run_id}}"}
+    given = {"n": "3", "text": "3", "rates": "[1.50]", "other": "x", "run": "{{job.run_id}}"}
     job = {
         "name": "x",
         "parameters": [{"name": "n", "default": "7"}, {"name": "nobody", "default": "1"}],
