@@ -38,14 +38,22 @@ def test_every_flag_of_run_stands_in_the_readme():
 
 def test_every_command_stands_in_the_readme():
     commands = set(re.findall(r"^│ ([a-z]+) ", printed_help(), re.MULTILINE))
-    assert commands >= {"run", "runs", "models", "track", "spark", "tables", "export", "accept"}
+    assert commands >= {"run", "runs", "models", "track", "spark", "tables", "export", "import", "accept"}
     assert {command for command in commands if f"`stagebook {command}" not in README} == set()
 
 
 def test_every_flag_has_a_description():
     spark = [("spark", "start"), ("spark", "stop"), ("spark", "status")]
     tables = [("tables", name) for name in ("list", "describe", "history", "explain", "optimize", "vacuum")]
-    more = [("accept",), ("export",), ("export", "databricks"), ("host", "status"), *spark, *tables]
+    more = [
+        ("accept",),
+        ("export",),
+        ("export", "databricks"),
+        ("import", "databricks"),
+        ("host", "status"),
+        *spark,
+        *tables,
+    ]
     for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *more]:
         rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +(\* +)?-", line)]
         assert rows

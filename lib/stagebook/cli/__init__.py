@@ -24,6 +24,7 @@ app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
 app.command("stagebook.cli.spark:app", name="spark")
 app.command("stagebook.cli.tables:app", name="tables")
 app.command("stagebook.cli.export:app", name="export")
+app.command("stagebook.cli.importing:app", name="import")
 app.command("stagebook.cli.host:app", name="host")
 
 

@@ -34,7 +34,7 @@ def export(*, validate: Path) -> int:
 
     from stagebook.jobs.check import check
 
-    checked = check(list(_documents(validate)), frozenset(available_timezones()))
+    checked = check(list(documents(validate)), frozenset(available_timezones()))
     for note in checked.notes:
         print(f"note: {note}", file=sys.stderr)
     for finding in checked.findings:
@@ -45,12 +45,12 @@ def export(*, validate: Path) -> int:
     return 1 if found else 0
 
 
-def _documents(path: Path) -> "Iterator[Document]":
+def documents(path: Path) -> "Iterator[Document]":
     from stagebook.errors import ConfigError
     from stagebook.params.yaml_file import read
 
     if not path.is_file():
-        raise ConfigError(f"--validate: there is no file '{path}'.")
+        raise ConfigError(f"there is no file '{path}'.")
     document = read(path, str(path), foreign=True)
     yield document
     include = document.values.get("include")

@@ -21,7 +21,7 @@ def from_text(text: str, parameter: Parameter | None) -> Any | None:
     """
     if parameter is not None and parameter.type is not None:
         for value in (text, _json(text)):
-            if value is not None and contradiction(parameter, value) is None and to_text(value) == text:
+            if value is not None and contradiction(parameter, value) is None:
                 return value
         return None
     return text

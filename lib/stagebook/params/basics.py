@@ -1,10 +1,12 @@
 """What the models of parameter files are made of."""
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")]
+NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")
+Name = Annotated[str, Field(pattern=NAME.pattern)]
 
 
 class Strict(BaseModel):

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from stagebook import quartz
 from stagebook.params.basics import AutoscaleSpec, Name, Strict
 
-Level = Literal["CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"]
+Level = Literal["CAN_VIEW", "CAN_RUN", "CAN_MANAGE"]
 Event = Literal["on_start", "on_success", "on_failure", "on_duration_warning_threshold_exceeded"]
 Principals = ("user_name", "group_name", "service_principal_name")
 
@@ -57,7 +57,7 @@ class PrincipalSpec(Strict):
 
 
 class PermissionSpec(PrincipalSpec):
-    """Who may do what with the job."""
+    """Who may do what with what the bundle makes."""
 
     level: Level = Field(description="what is allowed")
 

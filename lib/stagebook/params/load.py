@@ -43,7 +43,7 @@ def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Pa
     if not names:
         raise ConfigError("--params is missing: name a parameter file, such as `--params dev.yaml`.")
     merged, files = merge.read_layers(names, cwd)
-    root = _project_root(files[-1])
+    root = project_root(files[-1])
     spec, findings = structure.parse(merged)
     if spec is None:
         raise InvalidParameters.of(_in_order(findings))
@@ -63,7 +63,7 @@ def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Pa
     findings += external.check(spec, merged, root)
     if findings:
         raise InvalidParameters.of(_in_order(findings))
-    return _pipeline(spec, known, book, root, files, flags, environ)
+    return assemble(spec, known, book, root, files, flags, environ)
 
 
 def _in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -74,7 +74,7 @@ def _in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=place)
 
 
-def _project_root(file: Path) -> Path:
+def project_root(file: Path) -> Path:
     """Paths in a parameter file count from the folder that holds `params/`, or from the file's own."""
     return file.parent.parent if file.parent.name == "params" else file.parent
 
@@ -106,7 +106,7 @@ def _declared(spec: PipelineSpec, merged: Merged, root: Path) -> tuple[checks.De
     return known, findings
 
 
-def _pipeline(
+def assemble(
     spec: PipelineSpec,
     known: checks.Declared,
     book: PriceBook,
@@ -115,6 +115,7 @@ def _pipeline(
     flags: Flags,
     environ: Mapping[str, str],
 ) -> Pipeline:
+    """The pipeline of a spec whose notebooks declare what is `known`. Nothing is checked."""
     places = _places(spec, root, flags, environ)
     shared = dict(spec.parameters)
     if spec.gate:
