@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
 from stagebook.execute.choosing import TableSizes
 from stagebook.execute.job import CellProgress
+from stagebook.model.record import RunRecord
 from stagebook.model.tables import Commit
 from stagebook.storage.runbook import RunBook
 
@@ -23,7 +24,11 @@ class TableLog(TableSizes, Protocol):
 
 @dataclass(frozen=True)
 class Crew:
-    """The tools of a run. `stop` is set to end it early; `seconds` is a clock that only goes forward."""
+    """The tools of a run.
+
+    `stop` is set to end it early; `seconds` is a clock that only goes forward; `permit` says why a stage must not
+    start now, given the record and the stages under way.
+    """
 
     book: RunBook
     tables: TableLog
@@ -31,6 +36,7 @@ class Crew:
     stop: threading.Event = field(default_factory=threading.Event)
     random: Random = field(default_factory=Random)
     seconds: Callable[[], float] = time.monotonic
+    permit: Callable[[str, RunRecord, Sequence[str]], str | None] = lambda stage, record, under_way: None
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,10 @@ def _startable(pipeline: Pipeline, limits: Limits, crew: Crew, under_way: set[st
             case "start":
                 wanted = limits.keep_going or not failed or _answers_a_failure(stage, record)
                 if wanted and len(starts) + len(under_way) < limits.jobs:
-                    starts.append(name)
+                    if why := crew.permit(name, record, [*under_way, *starts]):
+                        crew.book.tell("stage_settled", stage=name, status="skipped", why=why, over_budget=True)
+                    else:
+                        starts.append(name)
             case "upstream_failed" | "skip" as answer:
                 status = StageStatus.SKIPPED if answer == "skip" else StageStatus.UPSTREAM_FAILED
                 crew.book.tell("stage_settled", stage=name, status=status.value, why=_states(stage, record))

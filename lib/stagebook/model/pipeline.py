@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from stagebook.model.pricing import Rate
+from stagebook.model.pricing import Budget, Rate
 from stagebook.model.tables import Predicates
 
 
@@ -125,6 +125,7 @@ class Pipeline:
     notifications: Mapping[str, Any] = field(default_factory=dict)
     params_files: tuple[str, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
     def rate(self, stage: str) -> Rate | None:
         """What a stage's cluster costs; None where it costs nothing."""

@@ -70,6 +70,17 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """US dollars that one run, and all runs of the pipeline in a calendar month (UTC), may cost; None: any."""
+
+    max_usd_per_run: Decimal | None = None
+    max_usd_per_month: Decimal | None = None
+
+    def __bool__(self) -> bool:
+        return self.max_usd_per_run is not None or self.max_usd_per_month is not None
+
+
+@dataclass(frozen=True)
 class Cluster:
     """What a profile describes. Without `node_type_id`, and not serverless, it is this machine.
 

@@ -212,6 +212,15 @@ class CostSpec(Strict):
     spot_factor: Exact = Field(default=Decimal("0.4"), gt=0, le=1, description="price of a spot machine, as a share")
 
 
+class BudgetSpec(Strict):
+    """What the pipeline may cost; whatever would exceed it is not started."""
+
+    max_usd_per_run: Exact | None = Field(default=None, ge=0, description="one run, resumptions included; `--max-cost`")
+    max_usd_per_month: Exact | None = Field(
+        default=None, ge=0, description="all runs of the pipeline in this `runs_dir` in a calendar month, UTC"
+    )
+
+
 class PipelineSpec(Strict):
     """The whole of a merged parameter file."""
 
@@ -226,5 +235,6 @@ class PipelineSpec(Strict):
     notifications: NotificationsSpec = Field(default_factory=NotificationsSpec, description="see NotificationsSpec")
     profiles: dict[Name, ProfileSpec] = Field(default_factory=dict, description="workload profiles by name")
     cost: CostSpec = Field(default_factory=CostSpec, description="see CostSpec")
+    budget: BudgetSpec = Field(default_factory=BudgetSpec, description="see BudgetSpec")
     runs_dir: str = Field(default="runs", description="folder of the run records")
     warehouse: str = Field(default="warehouse", description="folder of tables, files and tracking data")

@@ -3,19 +3,22 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stagebook.cost import bill
 from stagebook.engines.local import LocalEngine
+from stagebook.errors import OverBudget
 from stagebook.execute import spark
 from stagebook.execute.crew import Crew, Limits
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
 from stagebook.model.pipeline import Pipeline
+from stagebook.model.pricing import Range
 from stagebook.model.record import AttemptStatus, RunRecord
 from stagebook.params.load import load
 from stagebook.report.page import render
@@ -23,9 +26,11 @@ from stagebook.run import clerk as clerks
 from stagebook.run import ending, plan, surroundings
 from stagebook.run.clerk import Clerk
 from stagebook.run.display import Display
-from stagebook.run.forecast import forecasts
-from stagebook.run.plan import Forecast, Plan
+from stagebook.run.forecast import Forecast
+from stagebook.run.plan import Plan
+from stagebook.run.predict import forecasts, predictions
 from stagebook.run.request import RunRequest
+from stagebook.run.spending import Spending
 from stagebook.storage import atomic, runs
 from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import RunFolder
@@ -64,15 +69,22 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
     folder = _folder(request, pipeline, surface)
     warehouse = Warehouse(pipeline.places.tables, LocalEngine())
     with folder.held():
-        steps = _plan(request, pipeline, folder, warehouse)
+        earlier = _earlier(pipeline, folder)
+        steps = _plan(request, pipeline, folder, warehouse, earlier)
         resume = request.resume_command(surface.program, folder.run_id)
-        with RunBook(folder, surface.clock) as book, _clerk(pipeline, folder) as clerk:
-            crew = Crew(book, warehouse, surface.display.cell)
+        spending = Spending.of(pipeline, folder, steps, predictions(pipeline, steps, earlier), surface.clock)
+        with (
+            spending.admitted(folder.load()),
+            RunBook(folder, surface.clock) as book,
+            _clerk(pipeline, folder) as clerk,
+        ):
+            crew = Crew(book, warehouse, surface.display.cell, permit=spending.permit)
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with _stopped_by_signals(crew.stop) as caught:
                 spark.prepare(pipeline, steps.running)
-                _begin(request, pipeline, steps, book)
+                _begin(request, pipeline, steps, book, spending.expected)
+                spending.begun()
                 _await_tracking(clerk, surface)
                 reasons = {name: step.why for name, step in steps.steps.items()}
                 run_all(pipeline, reasons, Limits(request.jobs, request.keep_going), crew)
@@ -81,13 +93,26 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
         return Result(book.record, folder, ending.summary(book.record, folder.report, resume))
 
 
-def plan_only(request: RunRequest, surface: Surface) -> tuple[Plan, dict[str, Forecast]]:
-    """What `run_pipeline` would do, and on which engines; starts and writes nothing."""
+@dataclass(frozen=True)
+class Preview:
+    """A plan, what its stages would take, and why the budget would refuse it."""
+
+    plan: Plan
+    forecasts: dict[str, Forecast]
+    refusal: OverBudget | None
+
+
+def plan_only(request: RunRequest, surface: Surface) -> Preview:
+    """What `run_pipeline` would do, on which engines and at which cost; starts and writes nothing."""
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
     warehouse = Warehouse(pipeline.places.tables, LocalEngine())
-    found = _plan(request, pipeline, folder, warehouse)
-    return found, forecasts(pipeline, found, warehouse)
+    earlier = _earlier(pipeline, folder)
+    found = _plan(request, pipeline, folder, warehouse, earlier)
+    predicted = predictions(pipeline, found, earlier)
+    spending = Spending.of(pipeline, folder, found, predicted, surface.clock)
+    told = forecasts(pipeline, found, warehouse, predicted)
+    return Preview(found, told, spending.refused(folder.load()))
 
 
 def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFolder:
@@ -96,12 +121,18 @@ def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFol
     return runs.folder(pipeline.places.runs, request.run_id or runs.new_run_id(surface.clock()))
 
 
-def _plan(request: RunRequest, pipeline: Pipeline, folder: RunFolder, warehouse: Warehouse) -> Plan:
+def _earlier(pipeline: Pipeline, folder: RunFolder) -> list[RunRecord]:
+    """The other runs of this pipeline, oldest first."""
+    others = [run for run in runs.existing(pipeline.places.runs) if run.path != folder.path]
+    return [record for run in others if (record := run.load()) and record.pipeline == pipeline.name]
+
+
+def _plan(
+    request: RunRequest, pipeline: Pipeline, folder: RunFolder, warehouse: Warehouse, earlier: Sequence[RunRecord]
+) -> Plan:
     current = folder.load()
     if current and request.resume is None:
         raise plan.AlreadyThere.of(folder.run_id)
-    others = [run for run in runs.existing(pipeline.places.runs) if run.path != folder.path]
-    earlier = [record for run in others if (record := run.load()) and record.pipeline == pipeline.name]
     steps = plan.make(pipeline, request, warehouse, current=current, earlier=earlier)
     spark.check(pipeline, steps.running)
     return steps
@@ -140,7 +171,7 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) -> None:
+def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook, expected: Range) -> None:
     """Journal what is to be done, and settle at once what does not run."""
     root = pipeline.places.root
     stages = {
@@ -156,7 +187,10 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) 
     rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
     if request.resume is not None:
         kept = [name for name, step in steps.steps.items() if step.action == "keep"]
-        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=_last_seen(book))
+        reserved = bill.amount(bill.of(book.record).total.total.likely + expected.likely)
+        book.tell(
+            "run_resumed", stages=stages, kept=kept, rates=rates, reserved_usd=reserved, last_seen=_last_seen(book)
+        )
     else:
         book.tell(
             "run_started",
@@ -169,6 +203,7 @@ def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, book: RunBook) 
             environment=surroundings.environment(),
             stages=stages,
             rates=rates,
+            reserved_usd=bill.amount(expected.likely),
             pins=dict(steps.pins),
         )
     for name, step in steps.steps.items():
