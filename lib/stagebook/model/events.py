@@ -114,6 +114,7 @@ def _tracking_linked(record: RunRecord, event: Event) -> None:
 def _run_finished(record: RunRecord, event: Event) -> None:
     record.status, record.exit_code = RunStatus(event["status"]), event["exit_code"]
     record.finished_at = event["at"]
+    record.legs[-1].status, record.legs[-1].finished_at = record.status, record.finished_at
 
 
 _HANDLERS: dict[str, Callable[[RunRecord, Event], None]] = {

@@ -59,7 +59,7 @@ class Attempt:
 
 @dataclass
 class Leg:
-    """A run from its start, or from a resumption, until it ended or died; its clusters live no longer.
+    """A run from its start, or from a resumption, until it ended (`finished_at`) or died; its clusters live no longer.
 
     `profiles` is stage → profile, `rates` what each priced profile cost then, as `Rate.to_json`, and
     `reserved_usd` what the run was expected to have cost in all by the leg's end.
@@ -69,6 +69,8 @@ class Leg:
     profiles: dict[str, str | None] = field(default_factory=dict)
     rates: dict[str, dict[str, Any]] = field(default_factory=dict)
     reserved_usd: float = 0.0
+    finished_at: str | None = None
+    status: RunStatus = RunStatus.RUNNING
 
 
 @dataclass

@@ -183,6 +183,7 @@ class ProfileSpec(Strict):
     dbu_per_hour: Exact | None = Field(default=None, gt=0, description="what serverless compute is taken to use")
     startup_minutes: Exact = Field(default=Decimal(5), ge=0, description="until a cluster is up; serverless: none")
     autotermination_minutes: int | None = Field(default=None, ge=0, description="idle minutes until it stops by itself")
+    custom_tags: dict[str, str] = Field(default_factory=dict, description="of the cluster; costs are told by them")
     driver_memory_gb: float | None = Field(
         default=None, gt=0, description="heap of the Spark server of this machine; default: a third of its memory"
     )
