@@ -44,7 +44,7 @@ def test_every_command_stands_in_the_readme():
 
 def test_every_flag_has_a_description():
     spark = [("spark", "start"), ("spark", "stop"), ("spark", "status")]
-    for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *spark]:
+    for command in [("run",), ("runs",), ("cost",), ("track",), ("models", "list"), ("models", "rollback"), *spark]:
         rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +-", line)]
         assert rows
         for line in rows:

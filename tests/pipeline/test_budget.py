@@ -1,6 +1,9 @@
 """What the command does when it costs too much: before anything starts, and on the way."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -28,7 +31,14 @@ def dear(notebook, params, tmp_path):
     return tmp_path
 
 
-def test_a_stage_beyond_the_budget_is_not_started_and_the_run_can_be_resumed(dear, run):
+def told_by_the_ledger(folder, warehouse, *words):
+    command = [sys.executable, "-m", "stagebook.cli", "cost", "--params", "p", "--format", "json", *words]
+    env = {**os.environ, "STAGEBOOK_WAREHOUSE": str(warehouse)}
+    answer = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout)
+
+
+def test_a_stage_beyond_the_budget_is_not_started_and_the_run_can_be_resumed(dear, run, shared_warehouse):
     stopped = run("--params", "p", "--max-cost", "10")
     assert stopped.code == 3
     assert stopped.statuses == {"first": "succeeded", "second": "skipped"}
@@ -40,6 +50,10 @@ def test_a_stage_beyond_the_budget_is_not_started_and_the_run_can_be_resumed(dea
     assert resumed.code == 0
     assert (dear / "first").read_text() == (dear / "second").read_text() == "x"
     spent = resumed.record["cost"]["estimated_usd"]
+    by_stage = {row["stage"]: row["usd"] for row in told_by_the_ledger(dear, shared_warehouse, "--by", "stage")}
+    assert by_stage == {name: stage["cost"]["estimated_usd"] for name, stage in resumed.record["stages"].items()}
+    count = "SELECT count(*) AS n FROM system.lakeflow.job_run_timeline WHERE job_id = 'dear'"
+    assert told_by_the_ledger(dear, shared_warehouse, "--sql", count) == [{"n": 2}]
     assert spent == pytest.approx(sum(stage["cost"]["estimated_usd"] for stage in resumed.record["stages"].values()))
 
     before = sorted((dear / "runs").iterdir())

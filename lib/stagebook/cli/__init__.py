@@ -19,6 +19,7 @@ app.command("stagebook.cli.run:run", name="run")
 app.command("stagebook.cli.runs:runs", name="runs")
 app.command("stagebook.cli.runs:track", name="track")
 app.command("stagebook.cli.models:app", name="models")
+app.command("stagebook.cli.cost:cost", name="cost")
 app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
 app.command("stagebook.cli.spark:app", name="spark")
 
