@@ -222,6 +222,20 @@ class PartsMoved(StagebookError):
         )
 
 
+class OverBudget(StagebookError):
+    """What is asked for is expected to cost more than the budget allows; nothing was started."""
+
+    exit_code = 3
+
+    @classmethod
+    def of(cls, why: str) -> Self:
+        return cls(
+            f"over budget, nothing was started: {why}.\n"
+            "  `--dry-run` shows the stages' costs. Raise --max-cost or the key in `budget`, run a part\n"
+            "  (--only, --to), or take cheaper profiles."
+        )
+
+
 class JavaMissing(ConfigError):
     """Spark is wanted, and there is no Java that it runs on."""
 

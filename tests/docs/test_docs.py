@@ -54,7 +54,7 @@ def test_every_flag_has_a_description():
         *spark,
         *tables,
     ]
-    for command in [("run",), ("runs",), ("track",), ("models", "list"), ("models", "rollback"), *more]:
+    for command in [("run",), ("runs",), ("cost",), ("track",), ("models", "list"), ("models", "rollback"), *more]:
         rows = [line for line in printed_help(*command).splitlines() if re.match(r"│ +(\* +)?-", line)]
         assert rows
         for line in rows:

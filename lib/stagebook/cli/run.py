@@ -2,6 +2,7 @@
 
 import json as jsonlib
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ def run(
     jobs: Annotated[int, Parameter(name=("--jobs", "-j"), validator=Number(gte=1))] = 1,
     keep_going: Annotated[bool, Parameter(name=("--keep-going", "-k"), negative=())] = False,
     retries: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
+    max_cost: Annotated[float | None, Parameter(validator=Number(gte=0))] = None,
     engine: Literal["auto", "pandas", "polars", "spark"] | None = None,
     run_id: str | None = None,
     runs_dir: Path | None = None,
@@ -36,7 +38,7 @@ def run(
 ) -> int:
     """Run the stages of a pipeline in dependency order.
 
-    Exit status: 0 done, 1 a stage failed, 2 usage or configuration, 4 the gate refused the model,
+    Exit status: 0 done, 1 a stage failed, 2 usage or configuration, 3 over budget, 4 the gate refused the model,
     75 another process holds this run, 130 interrupted, 143 terminated.
 
     Parameters
@@ -65,6 +67,8 @@ def run(
         After a failure, let independent branches go on.
     retries:
         Retries of every stage, instead of max_retries.
+    max_cost:
+        US dollars that the run may cost, instead of budget.max_usd_per_run; what would exceed it is not started.
     engine:
         What computes on tables, instead of tables.engine.
     run_id:
@@ -89,9 +93,10 @@ def run(
     from stagebook.run.request import RunRequest
     from stagebook.storage.runs import to_json
 
+    limit = None if max_cost is None else Decimal(str(max_cost))
     request = RunRequest(
         params=params,
-        flags=Flags(parameter, retries, engine, runs_dir, warehouse),
+        flags=Flags(parameter, retries, engine, runs_dir, warehouse, limit),
         first=_split(first),
         last=_split(last),
         only=_split(only),
@@ -108,8 +113,12 @@ def run(
         program=program(),
     )
     if dry_run:
-        plan, forecasts = plan_only(request, surface)
+        preview = plan_only(request, surface)
+        plan, forecasts = preview.plan, preview.forecasts
         print(jsonlib.dumps(plan.to_json(forecasts), indent=2) if json else plan.to_text(forecasts))
+        if preview.refusal:
+            surface.warn(str(preview.refusal))
+            return preview.refusal.exit_code
         return 0
     result = run_pipeline(request, surface)
     print(result.summary, file=sys.stderr if json else sys.stdout)

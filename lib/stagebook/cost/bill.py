@@ -39,6 +39,7 @@ class Charge:
     attempt: int
     kind: Kind
     profile: str
+    leg: int
     start: datetime
     end: datetime
     lines: tuple[Line, ...]
@@ -142,7 +143,7 @@ def of(record: RunRecord) -> Bill:
         for profile, work in _work(record, leg, after).items():
             if profile in known:
                 rates[profile] = known[profile]
-                charges += _charges(known[profile], pieces(known[profile], work, closed=closed))
+                charges += _charges(known[profile], place, pieces(known[profile], work, closed=closed))
     saved = {
         name: Decimal(str(stage.saved_usd)) for name, stage in record.stages.items() if stage.saved_usd is not None
     }
@@ -169,7 +170,7 @@ def _busy(stage: str, attempt: Attempt) -> Busy | None:
     return Busy(stage, attempt.n, start, start + round(attempt.seconds * SECOND), kind)
 
 
-def _charges(rate: Rate, found: Iterable[Piece]) -> Iterator[Charge]:
+def _charges(rate: Rate, leg: int, found: Iterable[Piece]) -> Iterator[Charge]:
     """The pieces of each attempt, kind and hour as one charge."""
     hours: dict[tuple[str, int, Kind, int], list[Piece]] = {}
     for piece in found:
@@ -180,7 +181,7 @@ def _charges(rate: Rate, found: Iterable[Piece]) -> Iterator[Charge]:
         hours_billed = Decimal(share.numerator) / Decimal(share.denominator)
         start, end = min(part.start for part in parts), max(part.end for part in parts)
         lines = tuple(_line(item, hours_billed) for item in rate.items)
-        yield Charge(stage, attempt, kind, rate.profile, _moment(start), _moment(end), lines)
+        yield Charge(stage, attempt, kind, rate.profile, leg, _moment(start), _moment(end), lines)
 
 
 def _line(item: Item, hours: Decimal) -> Line:

@@ -64,7 +64,8 @@ def rate(name: str, cluster: Cluster, terms: Terms, book: PriceBook) -> Rate | N
         said.append(f"{terms.discount:.1%} off each DBU, as negotiated (cost.discount)")
     return Rate(
         profile=name,
-        compute=cluster.compute,
+        cloud=terms.cloud,
+        cluster=cluster,
         items=(Item(price.sku_name, "DBU", dbus, per_dbu, price.as_of), *items),
         startup_seconds=Decimal(0) if cluster.compute is Compute.SERVERLESS else cluster.startup_minutes * 60,
         idle_seconds=_idle_seconds(cluster),

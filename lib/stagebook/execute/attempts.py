@@ -1,5 +1,6 @@
 """One stage from its first attempt to its end: context, attempts, retries, what must be there after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -41,10 +42,13 @@ class _Start:
     choice: Choice | None
 
 
-def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str, may_reuse: bool = False) -> None:
+def run_stage(
+    pipeline: Pipeline, stage: Stage, crew: Crew, why: str, may_reuse: bool = False, beside: Sequence[str] = ()
+) -> None:
     """Attempt a stage until it succeeds, cannot, or may not any more; the record tells how it ended.
 
     With `may_reuse` an earlier result stands for it where nothing has changed, now that its inputs are known.
+    It is not started where the crew does not permit it, given the stages `beside` it that were started before.
     """
     record = crew.book.record
     try:
@@ -52,6 +56,10 @@ def run_stage(pipeline: Pipeline, stage: Stage, crew: Crew, why: str, may_reuse:
         inputs = pinned(pipeline, stage, record)
         if may_reuse and (found := _found(stage, parameters, inputs, crew)):
             settle_reused(stage.name, found, crew)
+            return
+        going_on = [name for name in beside if record.stages[name].status in (StageStatus.PENDING, StageStatus.RUNNING)]
+        if refusal := crew.permit(stage.name, record, going_on):
+            crew.book.tell("stage_settled", stage=stage.name, status="skipped", why=refusal, over_budget=True)
             return
         engine, choice = _engine(pipeline, stage, inputs, crew)
     except StagebookError as error:

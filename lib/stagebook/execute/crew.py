@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
@@ -12,6 +12,7 @@ from stagebook.execute.host.client import Host
 from stagebook.execute.job import CellProgress
 from stagebook.execute.left import TableStates
 from stagebook.execute.reusing import Results
+from stagebook.model.record import RunRecord
 from stagebook.model.tables import Commit
 from stagebook.storage.runbook import RunBook
 
@@ -26,9 +27,11 @@ class TableLog(TableSizes, TableStates, Protocol):
 
 @dataclass(frozen=True)
 class Crew:
-    """The tools of a run. `stop` is set to end it early; `seconds` is a clock that only goes forward.
+    """The tools of a run.
 
-    `host` is where kernels are forked, None where all are started afresh.
+    `stop` is set to end it early; `seconds` is a clock that only goes forward; `host` is where kernels are forked,
+    None where all are started afresh; `permit` says why a stage must not start now, given the record and the
+    stages under way.
     """
 
     book: RunBook
@@ -39,6 +42,7 @@ class Crew:
     random: Random = field(default_factory=Random)
     seconds: Callable[[], float] = time.monotonic
     host: Host | None = None
+    permit: Callable[[str, RunRecord, Sequence[str]], str | None] = lambda stage, record, under_way: None
 
 
 @dataclass(frozen=True)

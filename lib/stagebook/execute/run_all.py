@@ -26,7 +26,7 @@ def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, crew
             if not crew.stop.is_set():
                 for name in _startable(pipeline, limits, crew, set(running.values())):
                     call = (pipeline, pipeline.stages[name], crew, reasons.get(name, ""), name in limits.may_reuse)
-                    running[pool.submit(run_stage, *call)] = name
+                    running[pool.submit(run_stage, *call, list(running.values()))] = name
             if not running:
                 break
             done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)

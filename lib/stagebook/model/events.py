@@ -55,12 +55,13 @@ def _run_started(event: Event) -> RunRecord:
 
 def _leg(event: Event) -> Leg:
     profiles = {name: spec.get("profile") for name, spec in event["stages"].items()}
-    return Leg(event["at"], profiles, event.get("rates", {}))
+    return Leg(event["at"], profiles, event.get("rates", {}), event.get("reserved_usd", 0.0))
 
 
 def _run_resumed(record: RunRecord, event: Event) -> None:
     """What is not kept is pending again; attempts that nobody finished were interrupted when they were last seen."""
     record.legs.append(_leg(event))
+    record.over_budget = {}
     record.status, record.exit_code, record.finished_at = RunStatus.RUNNING, None, None
     for name, spec in event["stages"].items():
         if name not in record.stages:
@@ -85,6 +86,8 @@ def _stage_settled(record: RunRecord, event: Event) -> None:
     for key in ("scraps", "inputs", "outputs", "parameters", "engine", "reuse", "saved_usd"):
         if key in event:
             setattr(stage, key, event[key])
+    if event.get("over_budget"):
+        record.over_budget[stage.name] = event["why"]
 
 
 def _attempt_started(record: RunRecord, event: Event) -> None:
@@ -111,6 +114,7 @@ def _tracking_linked(record: RunRecord, event: Event) -> None:
 def _run_finished(record: RunRecord, event: Event) -> None:
     record.status, record.exit_code = RunStatus(event["status"]), event["exit_code"]
     record.finished_at = event["at"]
+    record.legs[-1].status, record.legs[-1].finished_at = record.status, record.finished_at
 
 
 _HANDLERS: dict[str, Callable[[RunRecord, Event], None]] = {

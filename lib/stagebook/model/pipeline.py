@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.model.deployment import Deployment
-from stagebook.model.pricing import Rate
+from stagebook.model.pricing import Budget, Rate
 from stagebook.model.tables import Predicates
 
 
@@ -132,6 +132,7 @@ class Pipeline:
     deployment: Deployment = field(default_factory=Deployment)
     params_files: tuple[str, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
     def rate(self, stage: str) -> Rate | None:
         """What a stage's cluster costs; None where it costs nothing."""

@@ -4,7 +4,7 @@ Money is `Decimal`, in US dollars. Where a cluster may grow, a figure is a `Rang
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
@@ -70,6 +70,17 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """US dollars that one run, and all runs of the pipeline in a calendar month (UTC), may cost; None: any."""
+
+    max_usd_per_run: Decimal | None = None
+    max_usd_per_month: Decimal | None = None
+
+    def __bool__(self) -> bool:
+        return self.max_usd_per_run is not None or self.max_usd_per_month is not None
+
+
+@dataclass(frozen=True)
 class Cluster:
     """What a profile describes. Without `node_type_id`, and not serverless, it is this machine.
 
@@ -86,6 +97,17 @@ class Cluster:
     dbu_per_hour: Decimal | None = None
     startup_minutes: Decimal = Decimal(5)
     idle_minutes: int | None = None
+    custom_tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        dbus = value["dbu_per_hour"]
+        exact = {
+            "compute": Compute(value["compute"]),
+            "startup_minutes": Decimal(value["startup_minutes"]),
+            "dbu_per_hour": None if dbus is None else Decimal(dbus),
+        }
+        return cls(**{**value, **exact})
 
 
 @dataclass(frozen=True)
@@ -130,7 +152,8 @@ class Rate:
     """What a profile costs while it is up, and what its estimate rests on."""
 
     profile: str
-    compute: Compute
+    cloud: str
+    cluster: Cluster
     items: tuple[Item, ...]
     startup_seconds: Decimal
     idle_seconds: Decimal | None  # of all-purpose compute: it stops by itself after so long
@@ -144,7 +167,7 @@ class Rate:
     @property
     def shared(self) -> bool:
         """Whether stages of one profile share one cluster, and its start-up."""
-        return self.compute is not Compute.SERVERLESS
+        return self.cluster.compute is not Compute.SERVERLESS
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; decimals are text, so that none is lost."""
@@ -165,7 +188,8 @@ class Rate:
         idle = value["idle_seconds"]
         return cls(
             profile=value["profile"],
-            compute=Compute(value["compute"]),
+            cloud=value["cloud"],
+            cluster=Cluster.from_json(value["cluster"]),
             items=items,
             startup_seconds=Decimal(value["startup_seconds"]),
             idle_seconds=None if idle is None else Decimal(idle),

@@ -59,14 +59,18 @@ class Attempt:
 
 @dataclass
 class Leg:
-    """A run from its start, or from a resumption, until it ended or died; its clusters live no longer.
+    """A run from its start, or from a resumption, until it ended (`finished_at`) or died; its clusters live no longer.
 
-    `profiles` is stage → profile, `rates` what each priced profile cost then, as `Rate.to_json`.
+    `profiles` is stage → profile, `rates` what each priced profile cost then, as `Rate.to_json`, and
+    `reserved_usd` what the run was expected to have cost in all by the leg's end.
     """
 
     started_at: str
     profiles: dict[str, str | None] = field(default_factory=dict)
     rates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reserved_usd: float = 0.0
+    finished_at: str | None = None
+    status: RunStatus = RunStatus.RUNNING
 
 
 @dataclass
@@ -120,6 +124,7 @@ class RunRecord:
     mlflow: dict[str, Any] = field(default_factory=dict)
     pins: dict[str, int] = field(default_factory=dict)
     legs: list[Leg] = field(default_factory=list)
+    over_budget: dict[str, str] = field(default_factory=dict)  # stage → why it was not started
 
     @property
     def gate(self) -> dict[str, Any] | None:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from stagebook.cost.rates import rate
 from stagebook.errors import ConfigError
 from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
-from stagebook.model.pricing import PriceBook, Rate
+from stagebook.model.pricing import Budget, PriceBook, Rate
 from stagebook.notebook.outline import outline
 from stagebook.notebook.parameters import Parameter, declared
 from stagebook.params import checks, external, merge, overrides, prices, structure
@@ -28,6 +29,7 @@ class Flags:
     engine: str | None = None
     runs_dir: Path | None = None
     warehouse: Path | None = None
+    max_cost: Decimal | None = None
 
 
 def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path) -> Pipeline:
@@ -136,7 +138,13 @@ def assemble(
         deployment=deployment(spec),
         params_files=tuple(_relative(file, root) for file in files),
         rates=_rates(spec, book),
+        budget=_budget(spec, flags),
     )
+
+
+def _budget(spec: PipelineSpec, flags: Flags) -> Budget:
+    per_run = spec.budget.max_usd_per_run if flags.max_cost is None else flags.max_cost
+    return Budget(per_run, spec.budget.max_usd_per_month)
 
 
 def _rates(spec: PipelineSpec, book: PriceBook) -> dict[str, Rate]:

@@ -124,4 +124,5 @@ def cluster(spec: ProfileSpec) -> Cluster:
         dbu_per_hour=spec.dbu_per_hour,
         startup_minutes=spec.startup_minutes,
         idle_minutes=spec.autotermination_minutes,
+        custom_tags=dict(spec.custom_tags),
     )

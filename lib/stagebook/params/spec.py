@@ -177,6 +177,7 @@ class ProfileSpec(Strict):
     dbu_per_hour: Exact | None = Field(default=None, gt=0, description="what serverless compute is taken to use")
     startup_minutes: Exact = Field(default=Decimal(5), ge=0, description="until a cluster is up; serverless: none")
     autotermination_minutes: int | None = Field(default=None, ge=0, description="idle minutes until it stops by itself")
+    custom_tags: dict[str, str] = Field(default_factory=dict, description="of the cluster; costs are told by them")
     driver_memory_gb: float | None = Field(
         default=None, gt=0, description="heap of the Spark server of this machine; default: a third of its memory"
     )
@@ -206,6 +207,15 @@ class CostSpec(Strict):
     spot_factor: Exact = Field(default=Decimal("0.4"), gt=0, le=1, description="price of a spot machine, as a share")
 
 
+class BudgetSpec(Strict):
+    """What the pipeline may cost; whatever would exceed it is not started."""
+
+    max_usd_per_run: Exact | None = Field(default=None, ge=0, description="one run, resumptions included; `--max-cost`")
+    max_usd_per_month: Exact | None = Field(
+        default=None, ge=0, description="all runs of the pipeline in this `runs_dir` in a calendar month, UTC"
+    )
+
+
 class PipelineSpec(Strict):
     """The whole of a merged parameter file."""
 
@@ -224,5 +234,6 @@ class PipelineSpec(Strict):
     max_concurrent_runs: int | None = Field(default=None, ge=1, le=1000, description="runs of the job at once")
     databricks: DatabricksSpec = Field(default_factory=DatabricksSpec, description="see DatabricksSpec")
     cost: CostSpec = Field(default_factory=CostSpec, description="see CostSpec")
+    budget: BudgetSpec = Field(default_factory=BudgetSpec, description="see BudgetSpec")
     runs_dir: str = Field(default="runs", description="folder of the run records")
     warehouse: str = Field(default="warehouse", description="folder of tables, files and tracking data")

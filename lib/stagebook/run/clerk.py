@@ -30,6 +30,7 @@ class Clerk:
             "run_folder": str(run_folder),
             "tracking": asdict(pipeline.tracking),
             "notifications": dict(pipeline.notifications),
+            "tables": str(pipeline.places.tables),
         }
         self._log = run_folder / "clerk.log"
         with self._log.open("ab") as log:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook import notify
+from stagebook.ledger.post import post
 from stagebook.model.pipeline import Tracking
 from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import RunFolder
@@ -27,6 +28,7 @@ class Desk:
         self.folder = RunFolder(Path(setup["run_folder"]))
         self.tracking = Tracking(**setup["tracking"])
         self.notifications = setup["notifications"]
+        self.tables = Path(setup["tables"])
 
     def prepare(self) -> dict[str, Any]:
         database.prepare(self.tracking)
@@ -51,12 +53,13 @@ class Desk:
         return {}
 
     def finish(self) -> dict[str, Any]:
-        """The last word to MLflow, with artifacts; then the notices."""
+        """The last word to MLflow, with artifacts; the system tables; then the notices."""
         problems = []
-        try:
-            self._sync(final=True)
-        except Exception as error:
-            problems.append(f"tracking: {_short(error)}")
+        for what, task in (("tracking", lambda: self._sync(final=True)), ("system tables", self._enter)):
+            try:
+                task()
+            except Exception as error:
+                problems.append(f"{what}: {_short(error)}")
         return {"problems": problems + self._notify()}
 
     def finish_alone(self) -> dict[str, Any]:
@@ -64,11 +67,16 @@ class Desk:
         database.prepare(self.tracking)
         with self.folder.held(wait_seconds=HELD_SECONDS), RunBook(self.folder, lambda: datetime.now(UTC)) as book:
             book.tell("tracking_linked", mlflow=self._sync(final=True))
+            self._enter()
         return {"problems": self._notify()}
 
     def _sync(self, *, final: bool) -> dict[str, Any]:
         record = self.folder.load()
         return sync.sync(record, self.tracking, self.folder.path, final=final) if record else {}
+
+    def _enter(self) -> None:
+        if record := self.folder.load():
+            post([record], self.tables, datetime.now(UTC).date())
 
     def _notify(self) -> list[str]:
         record = self.folder.load()

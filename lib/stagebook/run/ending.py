@@ -6,7 +6,7 @@ from stagebook.cost import bill
 from stagebook.model.record import RunRecord, RunStatus, StageRecord, StageStatus
 from stagebook.report.words import usd
 
-SUCCEEDED, FAILED, REFUSED = 0, 1, 4
+SUCCEEDED, FAILED, OVER_BUDGET, REFUSED = 0, 1, 3, 4
 BAD = (StageStatus.FAILED, StageStatus.UPSTREAM_FAILED)
 
 
@@ -19,6 +19,8 @@ def verdict(record: RunRecord, signal_number: int | None) -> tuple[RunStatus, in
         return RunStatus.INTERRUPTED, 128 + signal_number
     if any(stage.status in BAD for stage in record.stages.values()):
         return RunStatus.FAILED, FAILED
+    if record.over_budget:
+        return RunStatus.FAILED, OVER_BUDGET
     if record.gate is not None and not record.gate["passed"]:
         return RunStatus.FAILED, REFUSED
     return RunStatus.SUCCEEDED, SUCCEEDED
@@ -72,6 +74,8 @@ def _failure(record: RunRecord, folder: Path) -> list[str]:
     for name, stage in record.stages.items():
         if stage.status is StageStatus.FAILED:
             lines += _failed_stage(name, stage, folder)
+    for name, why in record.over_budget.items():
+        lines.append(f"stage '{name}' was not started: {why}.\n  Raise the limit; finished stages are kept.")
     if record.status is RunStatus.INTERRUPTED:
         lines.append("the run was interrupted; finished stages are kept.")
     return lines

@@ -1,33 +1,64 @@
-"""What a plan's stages would compute on, from the tables as they are now; for `--dry-run`."""
+"""What is known of a stage before it runs, in words and figures."""
 
-from stagebook.errors import StagebookError
-from stagebook.execute import choosing
-from stagebook.model.pipeline import Pipeline, Stage
-from stagebook.run.steps import Forecast, Plan
-from stagebook.tables.warehouse import Warehouse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stagebook.cost import bill
+from stagebook.model.pricing import NOTHING, Range
+from stagebook.report.words import usd
 
 
-def forecasts(pipeline: Pipeline, plan: Plan, warehouse: Warehouse) -> dict[str, Forecast]:
-    """The engine of each stage that would run, and why.
+@dataclass(frozen=True)
+class Forecast:
+    """What a stage would compute on, take and cost.
 
-    A table that an upstream stage is going to write is taken as large as it is now; a stage whose tables
-    do not all exist yet is not forecast where its engine is `auto`.
+    `engine` is None where it cannot be told yet, `why` empty where it was asked for; `seconds` is None without
+    history, `usd` where the stage has no price; `history` says which runs tell.
     """
-    running = [stage for name, stage in pipeline.stages.items() if plan.steps[name].action == "run"]
-    found = {stage.name: _forecast(pipeline, stage, warehouse) for stage in running}
-    return {name: forecast for name, forecast in found.items() if forecast is not None}
+
+    engine: str | None
+    why: str
+    seconds: Range | None = None
+    usd: Range | None = None
+    history: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        engine = {} if self.engine is None else {"engine": self.engine, "engine_why": self.why}
+        return engine | {
+            "predicted_seconds": _figures(self.seconds),
+            "predicted_usd": _figures(self.usd),
+            "history": self.history,
+        }
+
+    def to_text(self) -> str:
+        """Seconds and cost in one line, with their ranges."""
+        if self.seconds is None:
+            took = self.history
+        else:
+            seconds = self.seconds
+            took = f"about {seconds.likely:.1f} s ({seconds.low:.1f} to {seconds.high:.1f}) {self.history}"
+        return f"{took}; {_dollars(self.usd, starting=self.seconds is None)}"
 
 
-def _forecast(pipeline: Pipeline, stage: Stage, warehouse: Warehouse) -> Forecast | None:
-    wanted = stage.engine or pipeline.engine
-    if wanted != "auto":
-        return Forecast(wanted, "")
-    versions = {name: warehouse.latest(name) for name in stage.reads}
-    known = {name: version for name, version in versions.items() if version is not None}
-    if len(known) < len(versions):
+def _figures(found: Range | None) -> dict[str, float] | None:
+    if found is None:
         return None
-    try:
-        choice = choosing.chosen(pipeline, stage, known, warehouse)
-    except StagebookError:
-        return None  # what is wrong is said by the stage itself
-    return Forecast(choice.engine, choice.why)
+    rounded = {"low": found.low, "likely": found.likely, "high": found.high}
+    return {name: bill.amount(value) for name, value in rounded.items()}
+
+
+def _dollars(cost: Range | None, *, starting: bool = False) -> str:
+    if cost is None:
+        return "no price"
+    if starting:
+        return f"{usd(cost.likely)} to start its cluster" if cost.likely else "cost unknown"
+    return f"about {usd(cost.likely)} ({usd(cost.low)} to {usd(cost.high)})"
+
+
+def total(forecasts: Mapping[str, Forecast]) -> str:
+    """What all of it costs; empty where nothing has a price."""
+    priced = {name: forecast.usd for name, forecast in forecasts.items() if forecast.usd is not None}
+    untold = [name for name in priced if forecasts[name].seconds is None]
+    more = f", and what {', '.join(untold)} will take" if untold else ""
+    return f"{_dollars(sum(priced.values(), NOTHING))}{more}" if priced else ""

@@ -15,23 +15,27 @@ from platformdirs import user_cache_dir
 from stagebook import dag
 from stagebook.code.cache import SourceCache
 from stagebook.engines.local import LocalEngine
+from stagebook.errors import OverBudget
 from stagebook.execute import spark, warm
 from stagebook.execute.crew import Crew, Limits
 from stagebook.execute.reusing import Results
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
 from stagebook.model.pipeline import Pipeline
-from stagebook.model.record import AttemptStatus, RunRecord
+from stagebook.model.record import RunRecord
 from stagebook.params.load import load
-from stagebook.report.page import render
 from stagebook.run import clerk as clerks
 from stagebook.run import ending, plan, surroundings
+from stagebook.run.begin import begin
 from stagebook.run.clerk import Clerk
 from stagebook.run.display import Display
-from stagebook.run.forecast import forecasts
+from stagebook.run.finish import finish, finish_at_once
+from stagebook.run.forecast import Forecast
+from stagebook.run.predict import forecasts, predictions
 from stagebook.run.request import RunRequest
-from stagebook.run.steps import Forecast, Plan
-from stagebook.storage import atomic, runs
+from stagebook.run.spending import Spending
+from stagebook.run.steps import Plan
+from stagebook.storage import runs
 from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import History, RunFolder
 from stagebook.tables.warehouse import Warehouse
@@ -63,6 +67,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
 
     Raises:
         ConfigError: if anything about the request is wrong; nothing was started.
+        OverBudget: if the run is expected to exceed a limit; nothing was started.
         RunHeld: if another process holds the run.
     """
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
@@ -71,33 +76,51 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
     with folder.held(), _results(pipeline, folder, warehouse) as results:
         steps = _plan(request, pipeline, folder, warehouse, results)
         resume = request.resume_command(surface.program, folder.run_id)
-        with RunBook(folder, surface.clock) as book, _clerk(pipeline, folder) as clerk:
-            crew = Crew(book, warehouse, results, surface.display.cell, host=warm.prepare(pipeline, steps.running))
+        spending = Spending.of(pipeline, folder, steps, predictions(pipeline, steps, results.earlier), surface.clock)
+        with (
+            spending.admitted(folder.load()),
+            RunBook(folder, surface.clock) as book,
+            _clerk(pipeline, folder) as clerk,
+        ):
+            host = warm.prepare(pipeline, steps.running)
+            crew = Crew(book, warehouse, results, surface.display.cell, host=host, permit=spending.permit)
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with _stopped_by_signals(crew.stop) as caught:
                 spark.prepare(pipeline, steps.running)
-                _begin(request, pipeline, steps, crew)
+                begin(request, pipeline, steps, crew, spending.expected)
+                spending.begun()
                 if steps.running:
                     _await_tracking(clerk, surface)
                 reasons = {name: step.why for name, step in steps.steps.items()}
                 run_all(pipeline, reasons, Limits(request.jobs, request.keep_going, steps.may_reuse), crew)
                 if steps.running:
-                    _finish(book, clerk, surface, caught, resume)
+                    finish(book, clerk, surface.warn, caught, resume)
                 else:
-                    _finish_at_once(book, clerk, caught, resume)
+                    finish_at_once(book, clerk, caught, resume)
         surface.display.close()
         return Result(book.record, folder, ending.summary(book.record, folder.report, resume))
 
 
-def plan_only(request: RunRequest, surface: Surface) -> tuple[Plan, dict[str, Forecast]]:
-    """What `run_pipeline` would do, and on which engines; starts and writes nothing."""
+@dataclass(frozen=True)
+class Preview:
+    """A plan, what its stages would take, and why the budget would refuse it."""
+
+    plan: Plan
+    forecasts: dict[str, Forecast]
+    refusal: OverBudget | None
+
+
+def plan_only(request: RunRequest, surface: Surface) -> Preview:
+    """What `run_pipeline` would do, on which engines and at which cost; starts and writes nothing."""
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
     warehouse = _warehouse(pipeline)
     with _results(pipeline, folder, warehouse) as results:
-        found = _plan(request, pipeline, folder, warehouse, results)
-    return found, forecasts(pipeline, found, warehouse)
+        steps = _plan(request, pipeline, folder, warehouse, results)
+        predicted = predictions(pipeline, steps, results.earlier)
+    spending = Spending.of(pipeline, folder, steps, predicted, surface.clock)
+    return Preview(steps, forecasts(pipeline, steps, warehouse, predicted), spending.refused(folder.load()))
 
 
 def accept(names: Sequence[str], request: RunRequest, surface: Surface) -> list[str]:
@@ -181,92 +204,7 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew) -> None:
-    """Journal what is to be done, and settle at once what does not run."""
-    root, book = pipeline.places.root, crew.book
-    stages = {
-        name: {
-            "notebook": str(
-                stage.notebook.relative_to(root) if stage.notebook.is_relative_to(root) else stage.notebook
-            ),
-            "depends_on": list(stage.depends_on),
-            "profile": stage.profile,
-        }
-        for name, stage in pipeline.stages.items()
-    }
-    rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
-    if request.resume is not None:
-        kept = [name for name, step in steps.steps.items() if step.action == "keep"]
-        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=_last_seen(book))
-    else:
-        book.tell(
-            "run_started",
-            run_id=book.folder.run_id,
-            pipeline=pipeline.name,
-            params_files=list(pipeline.params_files),
-            parameters=dict(pipeline.parameters),
-            request=request.to_json(),
-            git=surroundings.git(root),
-            environment=dict(crew.results.environment),
-            stages=stages,
-            rates=rates,
-            pins=dict(steps.pins),
-        )
-    settled = {name: step for name, step in steps.steps.items() if step.action in ("reuse", "skip")}
-    status = {"reuse": "reused", "skip": "skipped"}
-    book.tell_all(
-        [
-            ("stage_settled", {"stage": name, "status": status[step.action], "why": step.why, **step.result})
-            for name, step in settled.items()
-        ]
-    )
-    for step in settled.values():
-        crew.results.remember(step.result.get("reuse", {}), book.folder.run_id)
-
-
-def _last_seen(book: RunBook) -> dict[str, str]:
-    """When each stage whose runner was killed last gave a sign of life."""
-    return {
-        name: book.folder.last_seen(name, attempt.n, since=attempt.started_at)
-        for name, stage in book.record.stages.items()
-        for attempt in stage.attempts
-        if attempt.status is AttemptStatus.RUNNING
-    }
-
-
 def _await_tracking(clerk: Clerk, surface: Surface) -> None:
     """Wait until the tracking database exists, so that no stage races to create it."""
     if clerk.ask("prepare", clerks.READY_SECONDS) is None:
         surface.warn("tracking is not available; the run goes on, and what it has to tell is kept")
-
-
-def _finish(book: RunBook, clerk: Clerk, surface: Surface, caught: list[int], resume: str) -> None:
-    """Close the record, then the report, then what the clerk still has to tell the world."""
-    if linked := clerk.ask("sync", clerks.FINISH_SECONDS):
-        book.tell("tracking_linked", mlflow=linked)
-    status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
-    book.tell("run_finished", status=status.value, exit_code=exit_code)
-    clerk.ask("render", clerks.RENDER_SECONDS)
-    _write_report(book.record, book.folder, resume)
-    finished = clerk.ask("finish", clerks.FINISH_SECONDS)
-    for problem in finished["problems"] if finished else ["tracking is not finished"]:
-        surface.warn(f"{problem} (nothing is lost: `stagebook track {book.folder.run_id}` sends it later)")
-
-
-def _finish_at_once(book: RunBook, clerk: Clerk, caught: list[int], resume: str) -> None:
-    """Close a run in which nothing ran: nobody waits for MLflow, whose import takes longer than all else."""
-    status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
-    book.tell("run_finished", status=status.value, exit_code=exit_code)
-    _write_report(book.record, book.folder, resume)
-    clerk.leave_alone("finish_alone")
-
-
-def _write_report(record: RunRecord, folder: RunFolder, resume: str) -> None:
-    links: dict[str, dict[int, dict[str, str]]] = {}
-    for name, stage in record.stages.items():
-        for attempt in stage.attempts:
-            pages = {suffix[1:]: folder.attempt(name, attempt.n, suffix) for suffix in (".html", ".ipynb")}
-            links.setdefault(name, {})[attempt.n] = {
-                kind: path.relative_to(folder.path).as_posix() for kind, path in pages.items() if path.exists()
-            }
-    atomic.write_text(folder.report, render(record, links=links, resume_command=resume))

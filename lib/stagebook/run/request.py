@@ -32,6 +32,7 @@ class RunRequest:
             "engine": self.flags.engine,
             "runs_dir": str(self.flags.runs_dir) if self.flags.runs_dir else None,
             "warehouse": str(self.flags.warehouse) if self.flags.warehouse else None,
+            "max_cost": None if self.flags.max_cost is None else str(self.flags.max_cost),
             "from": list(self.first),
             "to": list(self.last),
             "only": list(self.only),
@@ -44,6 +45,8 @@ class RunRequest:
         words += [word for text in self.flags.parameters for word in ("-p", text)]
         if self.flags.engine:
             words += ["--engine", self.flags.engine]
+        if self.flags.max_cost is not None:
+            words += ["--max-cost", str(self.flags.max_cost)]
         for flag, folder in (("--runs-dir", self.flags.runs_dir), ("--warehouse", self.flags.warehouse)):
             words += [flag, str(folder)] if folder else []
         words += [] if self.reuse else ["--no-reuse"]

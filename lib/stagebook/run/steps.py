@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from stagebook.run.forecast import Forecast, total
+
 Action = Literal["run", "reuse", "skip", "keep"]
 
 
@@ -22,14 +24,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What a stage would compute on; `why` is empty where it was asked for."""
-
-    engine: str
-    why: str
-
-
-@dataclass(frozen=True)
 class Plan:
     """A step for each stage, in the order in which they would run; and the tables' versions as of now."""
 
@@ -39,7 +33,7 @@ class Plan:
     def to_json(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> dict[str, Any]:
         told = {name: {"action": step.action, "why": step.why} for name, step in self.steps.items()}
         for name, forecast in forecasts.items():
-            told[name] |= {"engine": forecast.engine, "engine_why": forecast.why}
+            told[name] |= forecast.to_json()
         return told
 
     @property
@@ -53,13 +47,17 @@ class Plan:
         return frozenset(name for name, step in self.steps.items() if step.may_reuse)
 
     def to_text(self, forecasts: Mapping[str, Forecast] = MappingProxyType({})) -> str:
-        """One line a stage: what happens to it, and why; one more where its engine is chosen."""
+        """A line a stage: what happens to it, and why; below it why its engine, how long, at which cost."""
         width = max(map(len, self.steps))
         lines = []
         for name, step in self.steps.items():
             forecast = forecasts.get(name)
-            engine = f"on {forecast.engine}: " if forecast else ""
+            engine = f"on {forecast.engine}: " if forecast and forecast.engine else ""
             lines.append(f"{name:{width}}  {step.action:5}  {engine}{step.why}")
             if forecast and forecast.why:
                 lines.append(f"{'':{width}}         {forecast.why}")
+            if forecast and forecast.history:
+                lines.append(f"{'':{width}}         {forecast.to_text()}")
+        if told := total(forecasts):
+            lines.append(f"{'cost':{width}}  {told}")
         return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""What is asked of the system tables: the platform's own cost query, and ours built on the same join."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stagebook.errors import ConfigError, did_you_mean
+from stagebook.ledger.post import folder, names
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+JOIN = """\
+FROM system.billing.usage AS u
+INNER JOIN system.billing.list_prices AS p
+  ON u.cloud = p.cloud AND u.sku_name = p.sku_name AND u.usage_start_time >= p.price_start_time
+  AND (u.usage_end_time <= p.price_end_time OR p.price_end_time IS NULL)
+WHERE u.billing_origin_product = 'JOBS'"""
+
+RUN_COST = f"""\
+SELECT u.workspace_id, u.usage_metadata.job_id AS job_id, u.usage_metadata.job_run_id AS run_id,
+  SUM(u.usage_quantity * p.pricing.default) AS usd
+{JOIN}
+GROUP BY u.workspace_id, u.usage_metadata.job_id, u.usage_metadata.job_run_id"""
+"""What each run cost, as Databricks asks it (tmm, LakeFlow System Tables Dashboard; docs, jobs-cost)."""
+
+GROUPS = {
+    "pipeline": "u.usage_metadata.job_id",
+    "run": "u.usage_metadata.job_run_id",
+    "stage": "u.custom_tags['stage']",
+    "profile": "u.custom_tags['profile']",
+    "spent_on": "u.custom_tags['spent_on']",
+    "month": "SUBSTR(CAST(u.usage_date AS STRING), 1, 7)",
+    "day": "CAST(u.usage_date AS STRING)",
+}
+"""What a cost may be grouped by; `tag.<name>` is a tag of one's own."""
+
+_NARROW = """\
+SELECT account_id, price_start_time, price_end_time, sku_name, cloud, currency_code, usage_unit,
+  named_struct('default', CAST(pricing['default'] AS DECIMAL(20, 10))) AS pricing
+FROM system.billing.list_prices"""
+"""DataFusion multiplies DECIMAL(38,18) into 36 decimals, which overflows at 100 USD: a narrower price does not."""
+
+
+class NoLedger(ConfigError):
+    """There are no system tables yet."""
+
+    @classmethod
+    def of(cls, where: Path) -> "NoLedger":
+        return cls(f"there are no system tables in {where}: no run has ended yet.")
+
+
+def ask(sql: str, tables: Path) -> "pa.Table":
+    """The answer of the system tables under `tables / "system"`; they are named as on Databricks.
+
+    Raises:
+        NoLedger: if there are none.
+    """
+    from stagebook.engines import appending
+
+    known = {name: folder(tables, table) for name, table in names().items()}
+    if not all(map(appending.exists, known.values())):
+        raise NoLedger.of(tables / "system")
+    narrow = {name: _NARROW for name in known if name.endswith("list_prices") and name in sql}
+    return appending.query(sql, known, narrow)
+
+
+def cost_by(by: Sequence[str], pipeline: str | None = None) -> str:
+    """The SQL for US dollars by these columns of `GROUPS`; it runs on Databricks' tables as on ours.
+
+    Args:
+        pipeline: only this one; None for all.
+    Raises:
+        ConfigError: if one cannot be grouped by.
+    """
+    columns = [_column(name) for name in by]
+    selected = "".join(f"{column} AS {_quoted(name, chr(34))}, " for column, name in zip(columns, by, strict=True))
+    only = f"\n  AND u.usage_metadata.job_id = {_quoted(pipeline)}" if pipeline else ""
+    grouped = f"\nGROUP BY {', '.join(columns)}\nORDER BY {', '.join(columns)}" if by else ""
+    return f"SELECT {selected}SUM(u.usage_quantity * p.pricing.default) AS usd\n{JOIN}{only}{grouped}"
+
+
+def _column(name: str) -> str:
+    if name.startswith("tag."):
+        return f"u.custom_tags[{_quoted(name.removeprefix('tag.'))}]"
+    if name not in GROUPS:
+        allowed = [*GROUPS, "tag.<name>"]
+        raise ConfigError(f"--by: there is no '{name}'.{did_you_mean(name, allowed)}\n  allowed: {', '.join(allowed)}")
+    return GROUPS[name]
+
+
+def _quoted(text: str, mark: str = "'") -> str:
+    return f"{mark}{text.replace(mark, mark * 2)}{mark}"

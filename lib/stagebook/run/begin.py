@@ -1,0 +1,65 @@
+"""The first words of a run in its journal."""
+
+from stagebook.cost import bill
+from stagebook.execute.crew import Crew
+from stagebook.model.pipeline import Pipeline
+from stagebook.model.pricing import Range
+from stagebook.model.record import AttemptStatus
+from stagebook.run import surroundings
+from stagebook.run.request import RunRequest
+from stagebook.run.steps import Plan
+from stagebook.storage.runbook import RunBook
+
+
+def begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew, expected: Range) -> None:
+    """Journal what is to be done and what that is expected to cost, and settle at once what does not run."""
+    root, book = pipeline.places.root, crew.book
+    stages = {
+        name: {
+            "notebook": str(
+                stage.notebook.relative_to(root) if stage.notebook.is_relative_to(root) else stage.notebook
+            ),
+            "depends_on": list(stage.depends_on),
+            "profile": stage.profile,
+        }
+        for name, stage in pipeline.stages.items()
+    }
+    rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
+    if request.resume is not None:
+        kept = [name for name, step in steps.steps.items() if step.action == "keep"]
+        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=_last_seen(book))
+    else:
+        book.tell(
+            "run_started",
+            run_id=book.folder.run_id,
+            pipeline=pipeline.name,
+            params_files=list(pipeline.params_files),
+            parameters=dict(pipeline.parameters),
+            request=request.to_json(),
+            git=surroundings.git(root),
+            environment=dict(crew.results.environment),
+            stages=stages,
+            rates=rates,
+            reserved_usd=bill.amount(expected.likely),
+            pins=dict(steps.pins),
+        )
+    settled = {name: step for name, step in steps.steps.items() if step.action in ("reuse", "skip")}
+    status = {"reuse": "reused", "skip": "skipped"}
+    book.tell_all(
+        [
+            ("stage_settled", {"stage": name, "status": status[step.action], "why": step.why, **step.result})
+            for name, step in settled.items()
+        ]
+    )
+    for step in settled.values():
+        crew.results.remember(step.result.get("reuse", {}), book.folder.run_id)
+
+
+def _last_seen(book: RunBook) -> dict[str, str]:
+    """When each stage whose runner was killed last gave a sign of life."""
+    return {
+        name: book.folder.last_seen(name, attempt.n, since=attempt.started_at)
+        for name, stage in book.record.stages.items()
+        for attempt in stage.attempts
+        if attempt.status is AttemptStatus.RUNNING
+    }
