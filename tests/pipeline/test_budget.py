@@ -57,7 +57,7 @@ def test_a_stage_beyond_the_budget_is_not_started_and_the_run_can_be_resumed(dea
     assert spent == pytest.approx(sum(stage["cost"]["estimated_usd"] for stage in resumed.record["stages"].values()))
 
     before = sorted((dear / "runs").iterdir())
-    again = run("--params", "p", "--max-cost", "10")
+    again = run("--params", "p", "--max-cost", "10", "--no-reuse")
     assert again.code == 3
     assert "over budget, nothing was started" in again.err
     assert sorted((dear / "runs").iterdir()) == before
