@@ -61,7 +61,7 @@ def test_a_stage_beyond_the_budget_is_not_started_and_the_run_can_be_resumed(dea
     assert again.code == 3
     assert "over budget, nothing was started" in again.err
     assert sorted((dear / "runs").iterdir()) == before
-    told = run("--params", "p", "--dry-run", "--json", "--max-cost", "10")
+    told = run("--params", "p", "--no-reuse", "--dry-run", "--json", "--max-cost", "10")
     assert told.code == 3
     first = json.loads(told.out)["first"]
     assert first["predicted_usd"]["likely"] == pytest.approx(100 * first["predicted_seconds"]["likely"], abs=1e-4)
