@@ -14,20 +14,21 @@ def forecasts(pipeline: Pipeline, plan: Plan, warehouse: Warehouse) -> dict[str,
     do not all exist yet is not forecast where its engine is `auto`.
     """
     running = [stage for name, stage in pipeline.stages.items() if plan.steps[name].action == "run"]
-    found = {stage.name: _forecast(pipeline, stage, warehouse) for stage in running}
+    undecided = any((stage.engine or pipeline.engine) == "auto" for stage in running)
+    on = choosing.here(pipeline.spark) if undecided else None
+    found = {stage.name: _forecast(stage, stage.engine or pipeline.engine, warehouse, on) for stage in running}
     return {name: forecast for name, forecast in found.items() if forecast is not None}
 
 
-def _forecast(pipeline: Pipeline, stage: Stage, warehouse: Warehouse) -> Forecast | None:
-    wanted = stage.engine or pipeline.engine
-    if wanted != "auto":
+def _forecast(stage: Stage, wanted: str, warehouse: Warehouse, on: choosing.Here | None) -> Forecast | None:
+    if wanted != "auto" or on is None:
         return Forecast(wanted, "")
     versions = {name: warehouse.latest(name) for name in stage.reads}
     known = {name: version for name, version in versions.items() if version is not None}
     if len(known) < len(versions):
         return None
     try:
-        choice = choosing.chosen(pipeline, stage, known, warehouse)
+        choice = choosing.chosen(stage, known, warehouse, on)
     except StagebookError:
         return None  # what is wrong is said by the stage itself
     return Forecast(choice.engine, choice.why)
