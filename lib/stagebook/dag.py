@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
 from typing import Literal
 
 from stagebook.errors import ConfigError, did_you_mean
@@ -32,6 +33,37 @@ def order(graph: Graph) -> list[str]:
             ordered.append(name)
             sorter.done(name)
     return ordered
+
+
+class Frontier:
+    """The stages whose upstream stages have all ended, as `order` has them: each is given out once.
+
+    To go through a graph takes time in proportion to its edges, however many stages are ready at once.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._sorter = TopologicalSorter(graph)
+        self._sorter.prepare()
+        self._rank = {name: place for place, name in enumerate(order(graph))}
+        self._ready: list[tuple[int, str]] = []
+        self._take_in()
+
+    def pop(self) -> str | None:
+        """The next stage, or None where all others wait for one that has not ended."""
+        return heappop(self._ready)[1] if self._ready else None
+
+    def back(self, names: Iterable[str]) -> None:
+        """Stages that were given out and did not start: they come again."""
+        for name in names:
+            heappush(self._ready, (self._rank[name], name))
+
+    def ended(self, name: str) -> None:
+        """A stage that was given out has ended, however it did."""
+        self._sorter.done(name)
+        self._take_in()
+
+    def _take_in(self) -> None:
+        self.back(self._sorter.get_ready())
 
 
 def upstream(graph: Graph, names: Iterable[str]) -> set[str]:

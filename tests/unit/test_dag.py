@@ -98,3 +98,27 @@ GOOD, BAD, UP, SKIP, REUSED = S.SUCCEEDED, S.FAILED, S.UPSTREAM_FAILED, S.SKIPPE
 )
 def test_run_if_decides_as_on_databricks(run_if, states, answer):
     assert dag.readiness(run_if, states) == answer
+
+
+@given(graphs(), st.integers(1, 4))
+def test_a_frontier_gives_each_stage_out_once_when_all_before_it_have_ended(graph, at_once):
+    frontier, out, ended = dag.Frontier(graph), [], set()
+    while len(ended) < len(graph):
+        while (name := frontier.pop()) is not None:
+            assert set(graph[name]) <= ended
+            if len(out) - len(ended) == at_once:
+                frontier.back([name])
+                break
+            out.append(name)
+        for name in [name for name in out if name not in ended]:
+            frontier.ended(name)
+            ended.add(name)
+    assert sorted(out) == sorted(graph)
+
+
+def test_stages_that_are_given_back_come_again_in_their_order():
+    frontier = dag.Frontier({"a": [], "b": [], "c": ["a"]})
+    given_out = [frontier.pop(), frontier.pop(), frontier.pop()]
+    frontier.back(["b", "a"])
+    assert given_out == ["a", "b", None]
+    assert [frontier.pop(), frontier.pop(), frontier.pop()] == ["a", "b", None]

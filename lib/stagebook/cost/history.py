@@ -41,13 +41,13 @@ class _Sample:
     input_bytes: int | None
 
 
-def predict(wanted: Wanted, records: Sequence[RunRecord]) -> Prediction:
+def predict(wanted: Wanted, records: Sequence[RunRecord], sizes: Mapping[tuple[str, int], int]) -> Prediction:
     """The 10, 50 and 90 % quantiles of the seconds that the stage took in the runs most like this one.
 
     Args:
         records: runs of this pipeline, oldest first; the stage's last 30 successes count.
+        sizes: bytes of the tables that those runs read, see `table_bytes`.
     """
-    sizes = table_bytes(records)
     stages = [record.stages[wanted.stage] for record in records if wanted.stage in record.stages]
     samples = [sample for stage in stages if (sample := _sample(stage, sizes))][-LAST:]
     alike = [sample for sample in samples if wanted.engine in (None, sample.engine)]

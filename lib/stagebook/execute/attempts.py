@@ -96,7 +96,7 @@ def _engine(pipeline: Pipeline, stage: Stage, inputs: dict[str, int], crew: Crew
     wanted = stage.engine or pipeline.engine
     if wanted != "auto":
         return wanted, None
-    choice = choosing.chosen(pipeline, stage, inputs, crew.tables)
+    choice = choosing.chosen(stage, inputs, crew.tables, choosing.here(pipeline.spark))
     return choice.engine, choice
 
 

@@ -1,11 +1,12 @@
 """The engine of a stage that leaves it to the kit: what the decision needs to know, gathered just before."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stagebook.choice.calibration import of_machine
+from stagebook.choice.calibration import Calibration, of_machine
 from stagebook.choice.decide import Choice, Input, Machine, choose
-from stagebook.model.pipeline import Pipeline, SparkSettings, Stage
+from stagebook.model.pipeline import SparkSettings, Stage
 from stagebook.model.tables import Predicates, TableSize
 from stagebook.storage.machine import state_folder
 
@@ -22,14 +23,27 @@ class TableSizes(Protocol):
         ...
 
 
-def chosen(pipeline: Pipeline, stage: Stage, pins: dict[str, int], tables: TableSizes) -> Choice:
-    """The engine for a stage, from the sizes of its pinned inputs and the machine as it is now.
+@dataclass(frozen=True)
+class Here:
+    """This machine as of one moment, and how fast it was measured to be."""
+
+    machine: Machine
+    calibration: Calibration
+
+
+def here(spark: SparkSettings) -> Here:
+    """The machine as it is now."""
+    return Here(machine(spark), of_machine(calibration_file()))
+
+
+def chosen(stage: Stage, pins: dict[str, int], tables: TableSizes, on: Here) -> Choice:
+    """The engine for a stage, from the sizes of its pinned inputs and the machine that it would run on.
 
     Raises:
         UnknownColumn, BadPredicate: what the stage declares to need of a table does not fit it.
     """
     inputs = [_input(stage, name, version, tables) for name, version in sorted(pins.items())]
-    return choose(stage.work, inputs, machine(pipeline.spark), of_machine(calibration_file()))
+    return choose(stage.work, inputs, on.machine, on.calibration)
 
 
 def calibration_file() -> Path:

@@ -20,44 +20,54 @@ def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, crew
     Without `keep_going` nothing new is started after a failure, except stages whose `run_if` waits for
     one. `reasons` says why each stage runs.
     """
+    record = crew.book.record
+    frontier = dag.Frontier({name: stage.depends_on for name, stage in pipeline.stages.items()})
+    failed = any(stage.status is StageStatus.FAILED for stage in record.stages.values())
     running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage") as pool:
         while True:
             if not crew.stop.is_set():
-                for name in _startable(pipeline, limits, crew, set(running.values())):
+                free = limits.jobs - len(running)
+                for name in _startable(pipeline, frontier, crew, free, any_stage=limits.keep_going or not failed):
                     call = (pipeline, pipeline.stages[name], crew, reasons.get(name, ""), name in limits.may_reuse)
                     running[pool.submit(run_stage, *call, list(running.values()))] = name
             if not running:
                 break
             done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                del running[future]
+                name = running.pop(future)
                 future.result()
-    for name, stage in crew.book.record.stages.items():
+                frontier.ended(name)
+                failed = failed or record.stages[name].status is StageStatus.FAILED
+    for name, stage in record.stages.items():
         if stage.status is StageStatus.PENDING and not crew.stop.is_set():
             crew.book.tell("stage_settled", stage=name, status="skipped", why="not started after a failure")
 
 
-def _startable(pipeline: Pipeline, limits: Limits, crew: Crew, under_way: set[str]) -> list[str]:
-    """The stages to start now; those that can never start are settled on the way."""
-    record, starts = crew.book.record, []
-    failed = any(stage.status is StageStatus.FAILED for stage in record.stages.values())
-    for name in dag.order({name: stage.depends_on for name, stage in pipeline.stages.items()}):
+def _startable(pipeline: Pipeline, frontier: dag.Frontier, crew: Crew, free: int, *, any_stage: bool) -> list[str]:
+    """The stages to start now, at most `free`; those that can never start are settled on the way.
+
+    Args: any_stage: whether stages start that do not answer a failure.
+    """
+    record, starts, held = crew.book.record, [], []
+    while len(starts) < free and (name := frontier.pop()) is not None:
         stage = pipeline.stages[name]
-        if record.stages[name].status is not StageStatus.PENDING or name in under_way:
+        if record.stages[name].status is not StageStatus.PENDING:
+            frontier.ended(name)
             continue
         match dag.readiness(stage.run_if, [record.stages[up].status for up in stage.depends_on]):
-            case "wait":
-                continue
             case "start" if (refusal := refused_by_condition(stage, _scraps(record))) is not None:
                 crew.book.tell("stage_settled", stage=name, status="skipped", why=refusal)
-            case "start":
-                wanted = limits.keep_going or not failed or _answers_a_failure(stage, record)
-                if wanted and len(starts) + len(under_way) < limits.jobs:
-                    starts.append(name)
+                frontier.ended(name)
+            case "start" if any_stage or _answers_a_failure(stage, record):
+                starts.append(name)
+            case "start" | "wait":
+                held.append(name)
             case "upstream_failed" | "skip" as answer:
                 status = StageStatus.SKIPPED if answer == "skip" else StageStatus.UPSTREAM_FAILED
                 crew.book.tell("stage_settled", stage=name, status=status.value, why=_states(stage, record))
+                frontier.ended(name)
+    frontier.back(held)
     return starts
 
 

@@ -57,8 +57,7 @@ def read_layers(names: Sequence[str], cwd: Path) -> tuple[Merged, list[Path]]:
     """
     merged, files = Merged(), []
     for name in names:
-        for path in _with_bases(find(name, cwd), ()):
-            document = yaml_file.read(path, _shown(path, cwd))
+        for path, document in _with_bases(find(name, cwd), (), cwd):
             document.values.pop("extends", None)
             overlay(merged, document)
             files.append(path)
@@ -84,15 +83,16 @@ def find(name: str, cwd: Path) -> Path:
     )
 
 
-def _with_bases(path: Path, above: tuple[Path, ...]) -> list[Path]:
+def _with_bases(path: Path, above: tuple[Path, ...], cwd: Path) -> list[tuple[Path, Document]]:
+    """A parameter file and what it extends, the lowest first; each file is parsed once."""
     if path in above:
         raise ConfigError(
             "parameter files extend each other in a circle: " + " → ".join(p.name for p in (*above, path))
         )
-    document = yaml_file.read(path, str(path))
+    document = yaml_file.read(path, _shown(path, cwd))
     base = document.values.get("extends")
     if base is None:
-        return [path]
+        return [(path, document)]
     place = f"{path}:{document.lines[('extends',)]}"
     if not isinstance(base, str):
         raise ConfigError(f"{place}: extends: {base!r} is not the name of one file.")
@@ -103,7 +103,7 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> list[Path]:
             f"{place}: extends: there is no file '{base}' in {path.parent}.{did_you_mean(base, known)}\n"
             f"  found: {', '.join(known) or 'none'}"
         )
-    return [*_with_bases(target, (*above, path)), path]
+    return [*_with_bases(target, (*above, path), cwd), (path, document)]
 
 
 def overlay(merged: Merged, document: Document) -> None:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.parser import Parser
 
 from stagebook.errors import ConfigError
 
@@ -62,8 +63,8 @@ def read(path: Path, shown: str, *, foreign: bool = False) -> Document:
 
 def parse(text: str, shown: str, *, foreign: bool = False) -> Document:
     """Parse the text of a parameter file, or with `foreign` of any YAML file. An empty text is an empty mapping."""
-    yaml = YAML(typ="safe", pure=True)
-    node = _compose(yaml, text, shown, foreign)
+    yaml = _yaml(shown, foreign)
+    node = _compose(yaml, text, shown)
     document = Document(shown, {})
     if node is not None:
         if not isinstance(node, MappingNode):
@@ -78,14 +79,19 @@ def scalar(text: str) -> Any:
     Raises:
         InvalidYaml: if the text is not one YAML value.
     """
-    yaml = YAML(typ="safe", pure=True)
+    yaml = _yaml("value")
     node = _compose(yaml, text, "value")
     return None if node is None else _value(node, (), Document("value", {}), yaml)
 
 
-def _compose(yaml: YAML, text: str, shown: str, foreign: bool = False) -> Node | None:
+def _yaml(shown: str, foreign: bool = False) -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Parser = lambda loader: _Guarded(loader, shown, foreign)
+    return yaml
+
+
+def _compose(yaml: YAML, text: str, shown: str) -> Node | None:
     try:
-        _guard(yaml, text, shown, foreign)
         return yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -95,24 +101,39 @@ def _compose(yaml: YAML, text: str, shown: str, foreign: bool = False) -> Node |
         raise InvalidYaml.at(shown, 1, f"this is not YAML: {str(error).splitlines()[0]}.") from None
 
 
-def _guard(yaml: YAML, text: str, shown: str, foreign: bool) -> None:
-    depth = nodes = 0
-    for event in yaml.parse(text):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, AliasEvent) and not foreign:
-            raise InvalidYaml.at(
-                shown, line, f"the alias '*{event.anchor}' is refused: write the value out, or use `extends`."
-            )
-        if isinstance(event, CollectionStartEvent | ScalarEvent):
-            nodes += 1
-            if event.tag is not None and event.tag != "!":
-                raise InvalidYaml.at(shown, line, f"the tag '{event.tag}' is refused: plain values only.")
-        if isinstance(event, CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH or nodes > MAX_NODES:
-            raise InvalidYaml.at(shown, line, f"deeper than {MAX_DEPTH} levels or more than {MAX_NODES:,} values.")
+class _Guarded(Parser):
+    """Refuses what a document may not hold before anything is made of it, in the one pass that composes it."""
+
+    def __init__(self, loader: YAML, shown: str, foreign: bool) -> None:
+        super().__init__(loader)
+        self._shown, self._foreign = shown, foreign
+        self._depth = self._nodes = 0
+
+    def get_event(self) -> Any:
+        """The next event.
+
+        Raises:
+            InvalidYaml: for an alias, a tag, or one value too many.
+        """
+        event = super().get_event()
+        match event:
+            case AliasEvent() if not self._foreign:
+                raise self._refused(
+                    event, f"the alias '*{event.anchor}' is refused: write the value out, or use `extends`."
+                )
+            case CollectionEndEvent():
+                self._depth -= 1
+            case CollectionStartEvent() | ScalarEvent():
+                self._nodes += 1
+                self._depth += isinstance(event, CollectionStartEvent)
+                if event.tag is not None and event.tag != "!":
+                    raise self._refused(event, f"the tag '{event.tag}' is refused: plain values only.")
+        if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
+            raise self._refused(event, f"deeper than {MAX_DEPTH} levels or more than {MAX_NODES:,} values.")
+        return event
+
+    def _refused(self, event: Any, why: str) -> InvalidYaml:
+        return InvalidYaml.at(self._shown, event.start_mark.line + 1 if event.start_mark else 1, why)
 
 
 def _value(node: Node, key: Key, document: Document, yaml: YAML) -> Any:

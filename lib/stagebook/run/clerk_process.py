@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,12 +94,26 @@ def main() -> None:
     os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
     desk = Desk(json.loads(sys.argv[1]))
     tasks = {task.__name__: task for task in (desk.prepare, desk.sync, desk.render, desk.finish, desk.finish_alone)}
-    for line in sys.stdin:
-        number, word = line.split()
+    for number, word in calls(sys.stdin.fileno()):
         answer = _answer(tasks[word])
         with suppress(BrokenPipeError):  # nobody waits for what is done alone
             answers.write(f"{number} {json.dumps(answer, default=str)}\n")
             answers.flush()
+
+
+def calls(words: int) -> Iterator[tuple[str, str]]:
+    """Numbers and words as they come; of those that wait only the last of each word, which does the work of all.
+
+    Args: words: the file descriptor that they are read from, a number and a word a line.
+    """
+    rest = b""
+    while chunk := os.read(words, 65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        waiting: dict[str, str] = {}
+        for number, word in (line.decode().split() for line in lines):
+            waiting.pop(word, None)
+            waiting[word] = number
+        yield from ((number, word) for word, number in waiting.items())
 
 
 def _answer(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:

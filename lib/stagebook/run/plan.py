@@ -144,14 +144,15 @@ def _pins(pipeline: Pipeline, steps: Mapping[str, Step], tables: TableVersions) 
     """The version, as of now, of every table that is read and that no earlier stage of this run writes."""
     pins: dict[str, int] = {}
     missing: dict[str, str] = {}
-    graph = {name: stage.depends_on for name, stage in pipeline.stages.items()}
-    for name, stage in pipeline.stages.items():
-        if steps[name].action != "run":
+    made: dict[str, frozenset[str]] = {}  # by a stage and all before it; `steps` are in that order
+    for name, step in steps.items():
+        stage = pipeline.stages[name]
+        before = frozenset[str]().union(*(made[up] for up in stage.depends_on))
+        made[name] = before.union(() if step.action == "skip" else stage.writes)
+        if step.action != "run":
             continue
-        above = dag.upstream(graph, [name]) - {name}
-        made = {table for up in above for table in pipeline.stages[up].writes if steps[up].action != "skip"}
         for table in stage.reads:
-            if table in made:
+            if table in before:
                 continue
             version = tables.latest(table)
             if version is None:

@@ -29,9 +29,13 @@ def forecasts(
     do not all exist yet has no engine where that is `auto`.
     """
     costs = in_a_row([(pipeline.rate(name), predictions[name].seconds or NOTHING) for name in plan.running])
+    wanted = {name: pipeline.stages[name].engine or pipeline.engine for name in plan.running}
+    here = choosing.here(pipeline.spark) if "auto" in wanted.values() else None
     found: dict[str, Forecast] = {}
     for name, usd in zip(plan.running, costs, strict=True):
-        engine, why = _engine(pipeline, pipeline.stages[name], warehouse)
+        engine, why = (wanted[name], "")
+        if here and engine == "auto":
+            engine, why = _chosen(pipeline.stages[name], warehouse, here)
         told = predictions[name]
         priced = None if pipeline.rate(name) is None else usd
         found[name] = Forecast(engine, why, told.seconds, priced, told.why)
@@ -55,21 +59,18 @@ def predictions(pipeline: Pipeline, plan: Plan, earlier: Iterable[RunRecord]) ->
         read = {table: inputs[table] for table in stage.reads if table in inputs}
         size = history.input_bytes(read, sizes) if len(read) == len(stage.reads) else None
         wanted = Wanted(name, known, None if engine == "auto" else engine, size)
-        found[name] = history.predict(wanted, told)
+        found[name] = history.predict(wanted, told, sizes)
     return found
 
 
-def _engine(pipeline: Pipeline, stage: Stage, warehouse: Warehouse) -> tuple[str | None, str]:
-    """The engine, and why it was chosen; None where that cannot be told yet."""
-    wanted = stage.engine or pipeline.engine
-    if wanted != "auto":
-        return wanted, ""
+def _chosen(stage: Stage, warehouse: Warehouse, here: choosing.Here) -> tuple[str | None, str]:
+    """The engine that would be chosen, and why; None where that cannot be told yet."""
     versions = {name: warehouse.latest(name) for name in stage.reads}
     known = {name: version for name, version in versions.items() if version is not None}
     if len(known) < len(versions):
         return None, ""
     try:
-        choice = choosing.chosen(pipeline, stage, known, warehouse)
+        choice = choosing.chosen(stage, known, warehouse, here)
     except StagebookError:
         return None, ""  # what is wrong is said by the stage itself
     return choice.engine, choice.why

@@ -1,6 +1,7 @@
 """The open book of a live run: journal, record and `run.json` kept in step."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -14,9 +15,16 @@ from stagebook.storage.runs import RunFolder
 
 Listener = Callable[[Event, RunRecord], None]
 
+SAVING_SHARE = 0.1
+"""Of a run's time, at most this part goes into rewriting `run.json`, whatever the number of stages."""
+
 
 class RunBook(AbstractContextManager["RunBook"]):
-    """Takes events from any thread: journal first, then the record, then whoever listens."""
+    """Takes events from any thread: journal first, then the record, then whoever listens.
+
+    `run.json` holds the whole record, so it is not rewritten with each event of a run of many stages: it
+    follows when the last rewriting is as long ago as `SAVING_SHARE` asks for, and when the run begins or ends.
+    """
 
     def __init__(self, folder: RunFolder, clock: Callable[[], datetime]) -> None:
         self.folder = folder
@@ -25,6 +33,9 @@ class RunBook(AbstractContextManager["RunBook"]):
         self._record = folder.load()
         self._journal = Journal(folder.events)
         self._listeners: list[Listener] = []
+        self._saved_at = float("-inf")
+        self._pause = 0.0
+        self._later: threading.Timer | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -42,7 +53,7 @@ class RunBook(AbstractContextManager["RunBook"]):
         self._listeners.append(listener)
 
     def tell(self, name: str, **fields: Any) -> None:
-        """Journal one event, change the record by it and rewrite `run.json`."""
+        """Journal one event, change the record by it; `run.json` follows."""
         self.tell_all([(name, fields)])
 
     def tell_all(self, told: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -55,10 +66,34 @@ class RunBook(AbstractContextManager["RunBook"]):
             self._journal.append(*events)
             for event in events:
                 self._record = apply(self._record, event)
-            self.folder.save(self.record)
+            self._save(at_once=any(name.startswith("run_") for name, _ in told))
             for event in events:
                 for listener in self._listeners:
                     listener(event, self.record)
+
+    def _save(self, *, at_once: bool) -> None:
+        """Rewrite `run.json` now, or as soon as its share of the time allows."""
+        wait = self._saved_at + self._pause - time.monotonic()
+        if at_once or wait <= 0:
+            self._save_now()
+        elif self._later is None:
+            self._later = threading.Timer(wait, self._save_late)
+            self._later.daemon = True
+            self._later.start()
+
+    def _save_now(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        began = time.monotonic()
+        self.folder.save(self.record)
+        self._saved_at = time.monotonic()
+        self._pause = (self._saved_at - began) / SAVING_SHARE
+
+    def _save_late(self) -> None:
+        with self._lock:
+            if self._later is threading.current_thread():
+                self._save_now()
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +101,10 @@ class RunBook(AbstractContextManager["RunBook"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._journal.close()
+        with self._lock:
+            if self._later is not None:
+                self._save_now()
+            self._journal.close()
 
 
 def stamp(moment: datetime) -> str:

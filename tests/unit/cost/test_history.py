@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from stagebook.cost.history import Wanted, predict
+from stagebook.cost.history import Wanted, predict, table_bytes
 from stagebook.model.pricing import Range
 from stagebook.model.record import Attempt, AttemptStatus, RunRecord, StageRecord, StageStatus
 
@@ -41,11 +41,11 @@ WANTED = Wanted("fit", {"seed": 1}, "pandas", 100)
     ids=lambda value: value if isinstance(value, str) and " " in value and len(value) < 30 else "",
 )  # fmt: skip
 def test_a_stage_takes_what_it_took(what, records, wanted, likely, why):
-    told = predict(wanted, records)
+    told = predict(wanted, records, table_bytes(records))
     assert (told.seconds.likely if told.seconds else None) == likely
     assert why in told.why
 
 
 def test_the_range_runs_from_the_tenth_to_the_ninetieth_percent():
-    told = predict(WANTED, [run(second) for second in range(1, 12)])
+    told = predict(WANTED, [run(second) for second in range(1, 12)], {})
     assert told.seconds == Range(Decimal(2), Decimal(6), Decimal(10))

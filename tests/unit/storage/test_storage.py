@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from stagebook.errors import ConfigError, RunHeld
 from stagebook.storage import atomic, journal, runs
 from stagebook.storage.runbook import RunBook
+from stagebook.storage.runs import RunFolder
 
 STARTED = {
     "run_id": "r1", "pipeline": "demo", "params_files": [], "parameters": {}, "request": {}, "git": {},
@@ -122,3 +124,37 @@ def test_the_last_run_is_found_and_an_unknown_one_gets_the_nearest_name(tmp_path
     assert runs.find(tmp_path, None).run_id == "late"
     with pytest.raises(ConfigError, match="there is no run 'latte'.*Did you mean 'late'"):
         runs.find(tmp_path, "latte")
+
+
+def test_rewriting_the_record_takes_its_share_of_the_time_and_misses_nothing(tmp_path, monkeypatch):
+    saves, save = [], RunFolder.save
+
+    def slow(folder, record):
+        saves.append(time.monotonic())
+        time.sleep(0.02)
+        save(folder, record)
+
+    monkeypatch.setattr(RunFolder, "save", slow)
+    folder = runs.folder(tmp_path, "r1")
+    with RunBook(folder, clock) as book:
+        book.tell("run_started", **STARTED)
+        for n in range(100):
+            book.tell("stage_settled", stage="a", status="skipped", why=f"the {n}th time")
+        assert len(saves) == 1
+        deadline = time.monotonic() + 10
+        while len(saves) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        book.tell("stage_settled", stage="a", status="skipped", why="the last time")
+    assert saves[1] - saves[0] > 0.19
+    assert len(saves) == 3
+    assert atomic.read_json(folder.record)["stages"]["a"]["why"] == "the last time"
+    assert folder.load() == book.record
+
+
+def test_a_run_that_begins_or_ends_is_told_at_once(tmp_path):
+    folder = runs.folder(tmp_path, "r1")
+    with RunBook(folder, clock) as book:
+        book.tell("run_started", **STARTED)
+        book.tell("stage_settled", stage="a", status="skipped", why="")
+        book.tell("run_finished", status="succeeded", exit_code=0)
+        assert atomic.read_json(folder.record)["status"] == "succeeded"
