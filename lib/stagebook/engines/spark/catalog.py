@@ -157,10 +157,11 @@ class CatalogEngine(SparkEngine):
         return None
 
     def _create(self, path: Path, schema: TableSchema) -> None:
-        fields = types.from_arrow(arrow_schema(schema)).fields
+        declared = arrow_schema(schema)
+        fields = types.from_arrow(declared).fields
         columns = [
             f"{types.quoted(field.name)} {field.dataType.simpleString()}{'' if column.nullable else ' NOT NULL'}"
-            f" COMMENT {_text(column.description)}"
+            f" COMMENT {_text((declared.field(column.name).metadata or {})[b'comment'].decode())}"
             for field, column in zip(fields, schema.columns, strict=True)
         ]
         by = ", ".join(map(types.quoted, schema.layout.partition_by))
