@@ -99,6 +99,12 @@ def databricks(
     return 0
 
 
+def _runner() -> Path:
+    """The notebook that runs a stage through papermill: in the wheel beside the kit, in a checkout in `runners`."""
+    packed = Path(__file__).parents[1] / "databricks_task.py"
+    return packed if packed.is_file() else Path(__file__).parents[3] / "runners" / "databricks_task.py"
+
+
 def _bundle(params: tuple[str, ...], target: str | None, out: Path) -> "tuple[Pipeline, dict[str, str]]":
     from importlib.metadata import PackageNotFoundError, version
 
@@ -121,6 +127,7 @@ def _bundle(params: tuple[str, ...], target: str | None, out: Path) -> "tuple[Pi
         command=" ".join(["stagebook export databricks", *words]),
         root=Path(os.path.relpath(pipeline.places.root, out.resolve())).as_posix(),
         version=version("stagebook"),
+        runner=_runner().read_text(encoding="utf-8"),
     )
     notebooks = {name: notebook(stage.notebook) for name, stage in pipeline.stages.items()}
     return pipeline, bundle.files(pipeline, target, notebooks, origin)

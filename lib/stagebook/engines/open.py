@@ -24,6 +24,10 @@ def open_engine(name: str, spark: SparkSettings) -> Engine:
             from stagebook.engines.polars import PolarsEngine
 
             return PolarsEngine()
+        case "spark" if spark.catalog and spark.schema:
+            from stagebook.engines.spark.catalog import CatalogEngine
+
+            return CatalogEngine(spark, spark.catalog, spark.schema)
         case "spark":
             from stagebook.engines.spark.engine import SparkEngine
 

@@ -9,7 +9,7 @@ from stagebook.errors import ConfigError, did_you_mean
 from stagebook.jobs import notebooks as books
 from stagebook.jobs import patch, texts
 from stagebook.jobs.carried import not_carried
-from stagebook.jobs.job import job, override
+from stagebook.jobs.job import RUNNER, job, override
 from stagebook.jobs.yaml_text import dump
 from stagebook.model.deployment import Target
 from stagebook.model.pipeline import Pipeline
@@ -27,6 +27,7 @@ class Origin:
     command: str
     root: str
     version: str
+    runner: str = ""  # text of the notebook that runs a stage through papermill
 
 
 def files(
@@ -52,7 +53,11 @@ def files(
         result["pyproject.toml"] = texts.pyproject(pipeline, origin.root, origin.version, told)
     if pipeline.deployment.requirements:
         result["requirements.txt"] = texts.requirements(pipeline, told)
-    return result | {places[stage]: books.to_text(node) for stage, node in notebooks.items()}
+    through_papermill = pipeline.deployment.execute_with == "papermill"
+    if through_papermill:
+        result[RUNNER.removeprefix("../")] = origin.runner
+    text = books.to_percent_text if through_papermill else books.to_text
+    return result | {places[stage]: text(node) for stage, node in notebooks.items()}
 
 
 def job_file(pipeline: Pipeline) -> str:

@@ -13,6 +13,8 @@ from stagebook.model.pipeline import Pipeline
 
 WHEEL = "../dist/*.whl"
 REQUIREMENTS = "../requirements.txt"
+RUNNER = "../runners/databricks_task.py"
+"""The notebook that runs a stage through papermill, from the job's file."""
 
 
 def job(pipeline: Pipeline, target: Target, notebooks: Mapping[str, str]) -> dict[str, Any]:
@@ -38,11 +40,16 @@ def derived(pipeline: Pipeline, target: Target, notebooks: Mapping[str, str]) ->
     libraries += [{"requirements": REQUIREMENTS}] if deployment.requirements else []
     shared = job_parameters(pipeline)
     setting = Setting(
-        notebooks, target.profiles, tuple(libraries), bool(libraries and without_cluster), bool(target.catalog)
+        notebooks,
+        target.profiles,
+        tuple(libraries),
+        bool(libraries and without_cluster),
+        bool(target.catalog),
+        RUNNER if deployment.execute_with == "papermill" else None,
     )
     stages = [pipeline.stages[name] for name in dag.order(_graph(pipeline))]
     result: dict[str, Any] = {"name": pipeline.name, **_settings(deployment, pipeline.name)}
-    if parameters := {**shared, **_of_the_kit(target)}:
+    if parameters := {**shared, **_of_the_kit(target, pipeline)}:
         result["parameters"] = [{"name": name, "default": text} for name, text in parameters.items()]
     if without_cluster:
         result["performance_target"] = deployment.performance_target
@@ -75,12 +82,21 @@ def job_parameters(pipeline: Pipeline) -> dict[str, str]:
     }
 
 
-def _of_the_kit(target: Target) -> dict[str, str]:
-    """Where tables and files are, for the kit: handed on where the target has a catalog."""
+def _of_the_kit(target: Target, pipeline: Pipeline) -> dict[str, str]:
+    """Where tables, files and models are, for the kit: handed on where the target has a catalog."""
     if not target.catalog:
         return {}
     places = {"catalog": target.catalog, "schema": target.schema, "volume": target.volume, "run_id": "{{job.run_id}}"}
+    places["experiment"] = _workspace_path(pipeline.tracking.experiment)
+    if "." not in (model := pipeline.tracking.registered_model) and target.schema:
+        model = f"{target.catalog}.{target.schema}.{model}"
+    places["model"] = model
     return {f"{HANDED_ON}{name}": value for name, value in places.items() if value}
+
+
+def _workspace_path(experiment: str) -> str:
+    """Experiments are files of the workspace there, so their names are absolute paths."""
+    return experiment if experiment.startswith("/") else f"/Shared/{experiment}"
 
 
 def _settings(deployment: Deployment, pipeline: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Setting:
     libraries: tuple[Mapping[str, Any], ...]
     environment: bool
     knows_catalog: bool
+    runner: str | None = None  # the notebook that runs a stage through papermill, where that is asked for
 
 
 def condition_key(stage: str, taken: Collection[str]) -> str:
@@ -63,10 +64,13 @@ def tasks_of(stage: Stage, pipeline: Pipeline, setting: Setting, own_names: Coll
 
 def _notebook_task(stage: Stage, pipeline: Pipeline, setting: Setting, own_names: Collection[str]) -> dict[str, Any]:
     task = _compute(stage, pipeline.deployment, setting) | _retries(stage.retry)
-    run: dict[str, Any] = {"notebook_path": setting.notebooks[stage.name]}
+    own = setting.notebooks[stage.name]
+    run: dict[str, Any] = {"notebook_path": setting.runner or own}
     given = {name: to_text(value) for name, value in stage.parameters.items() if name in own_names}
     if setting.knows_catalog:
-        given[f"{HANDED_ON}stage"] = stage.name
+        given |= {f"{HANDED_ON}stage": stage.name, f"{HANDED_ON}attempt": "{{task.execution_count}}"}
+    if setting.runner is not None:
+        given[f"{HANDED_ON}notebook"] = "${workspace.file_path}/" + own.removeprefix("../")
     if given:
         run["base_parameters"] = given
     return task | {"notebook_task": run}

@@ -67,6 +67,7 @@ class Deployment:
     cloud: Literal["aws", "azure", "gcp"] = "aws"
     data_security_mode: str = "DATA_SECURITY_MODE_DEDICATED"
     cluster_per_task: bool = False
+    execute_with: Literal["notebook", "papermill"] = "notebook"
     attribution: bool = True
     tags: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()

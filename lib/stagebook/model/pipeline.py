@@ -100,10 +100,13 @@ class SparkSettings:
     """Where Spark computes, and how the server of this machine is sized.
 
     `remote` is None for a server on this machine, `spark://…` for a standalone cluster, `sc://…` for a
-    Spark Connect server of others, `databricks` for the session that exists there.
+    Spark Connect server of others, `databricks` for the session that exists there. With `catalog` and `schema`
+    tables have three-level names instead of folders.
     """
 
     remote: str | None = None
+    catalog: str | None = None
+    schema: str | None = None
     driver_memory_gb: float | None = None
     idle_minutes: float = 10.0
     conf: Mapping[str, str] = field(default_factory=dict)

@@ -50,6 +50,12 @@ def declared(notebook: Outline) -> dict[str, Parameter] | None:
     return found
 
 
+def typed(name: str, annotation: str | None) -> Parameter:
+    """A parameter by its annotation's source text alone."""
+    kind = None if annotation is None else _type_of(ast.parse(annotation, mode="eval").body)
+    return Parameter(name, annotation, kind, None, "")
+
+
 def check_injected(source: str) -> None:
     """Refuse an injected cell that is anything but `name = literal` lines.
 

@@ -112,6 +112,9 @@ class DatabricksSpec(Strict):
     requirements: list[str] = Field(
         default_factory=list, description="what the runtime lacks; a bare name gets the version installed here"
     )
+    execute_with: Literal["notebook", "papermill"] = Field(
+        default="notebook", description="each stage as a notebook task, or through papermill, which keeps it executed"
+    )
     environment_version: str = Field(default="4", description="serverless environment")
     performance_target: Literal["STANDARD", "PERFORMANCE_OPTIMIZED"] = Field(
         default="STANDARD", description="serverless: cheap, or started at once"

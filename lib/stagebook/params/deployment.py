@@ -20,6 +20,7 @@ def deployment(spec: PipelineSpec) -> Deployment:
         cloud=given.cloud,
         data_security_mode=given.data_security_mode,
         cluster_per_task=given.job_clusters == "per_task",
+        execute_with=given.execute_with,
         attribution=given.attribution,
         tags=dict(given.tags),
         packages=tuple(given.packages),

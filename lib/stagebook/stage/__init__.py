@@ -6,10 +6,12 @@
     stage.glue("rows", len(flights))
 
 The same calls work in JupyterLab with nothing set up (newest table versions, `params/dev.yaml`), under
-the runner (pinned versions, one commit per run and stage) and, later, on Databricks.
+the runner (pinned versions, one commit per run and stage), and on Databricks (widgets, task values, three-level
+names, volumes).
 """
 
 from stagebook.stage.files import load_saved_model, save_file, save_model
+from stagebook.stage.given import parameter, secret
 from stagebook.stage.models import champion, champion_version, judge, promote, register_model
 from stagebook.stage.scraps import claim, glue, glue_gate
 from stagebook.stage.tables import (
@@ -41,11 +43,13 @@ __all__ = [
     "join",
     "judge",
     "load_saved_model",
+    "parameter",
     "promote",
     "read",
     "register_model",
     "save_file",
     "save_model",
+    "secret",
     "stale",
     "to_pandas",
     "write",

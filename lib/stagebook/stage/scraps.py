@@ -6,13 +6,14 @@ from typing import Any
 
 from stagebook.errors import ClaimFailed, ScrapRefused
 from stagebook.model.gate import Verdict
+from stagebook.stage.host import host
 
 MAX_SCRAP_BYTES = 48 * 1024
 """Databricks' limit of a task value; the same here, so that a pipeline that runs here runs there."""
 
 
 def glue(name: str, value: Any) -> None:
-    """Hand a value on to later stages, through scrapbook.
+    """Hand a value on to later stages, through scrapbook; on Databricks as a task value too.
 
     NumPy and pandas scalars become Python's; None, NaN and infinities are refused, since they would not
     come back as they went.
@@ -27,6 +28,8 @@ def glue(name: str, value: Any) -> None:
     import scrapbook
 
     scrapbook.glue(name, plain)
+    if (there := host()) is not None:
+        there.hand_on(name, plain)
 
 
 def _plain(name: str, value: Any) -> Any:

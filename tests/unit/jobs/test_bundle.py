@@ -110,8 +110,9 @@ def test_any_notebook_becomes_an_ipynb_without_outputs(tmp_path, params, monkeyp
     written = tmp_path / "out/a.ipynb"
     node = nbformat.read(written, as_version=4)
     nbformat.validate(node)
-    assert [cell.cell_type for cell in node.cells] == ["markdown", "code", "code"]
+    assert [cell.cell_type for cell in node.cells] == ["markdown", "code", "code", "code"]
     assert node.cells[1].metadata.tags == ["parameters"]
+    assert 'x = stagebook.stage.parameter("x", x, "int")' in node.cells[2].source
     assert "x: int = 1" in node.cells[1].source
     assert all(cell.outputs == [] and cell.execution_count is None for cell in node.cells if cell.cell_type == "code")
     assert json.loads(written.read_text())["metadata"]["language_info"] == {"name": "python"}

@@ -182,8 +182,13 @@ databricks:
         "stagebook_schema": "flights",
         "stagebook_volume": "files",
         "stagebook_run_id": "{{job.run_id}}",
+        "stagebook_experiment": "/Shared/stagebook",
+        "stagebook_model": "main.flights.model",
     }
-    assert tasks(found)["prep"]["notebook_task"]["base_parameters"] == {"stagebook_stage": "prep"}
+    assert tasks(found)["prep"]["notebook_task"]["base_parameters"] == {
+        "stagebook_stage": "prep",
+        "stagebook_attempt": "{{task.execution_count}}",
+    }
 
 
 def test_a_target_changes_values_and_the_difference_is_all_that_it_says(pipeline):

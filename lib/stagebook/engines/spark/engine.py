@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -12,11 +13,11 @@ from stagebook.engines import predicates
 from stagebook.engines.arrow import arrow_schema, from_local, plain
 from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.creation import create_empty
-from stagebook.engines.deltalog import DeltaLog, opened, protocol_of, read_metadata, transaction
-from stagebook.engines.estimate import frame_row_bytes, row_bytes
+from stagebook.engines.deltalog import DeltaLog, opened, protocol_of
+from stagebook.engines.estimate import frame_row_bytes
 from stagebook.engines.local import LocalEngine
 from stagebook.engines.protocol import SPARK_READER, unreadable
-from stagebook.engines.spark import joins, types
+from stagebook.engines.spark import joins, types, writes
 from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable
 from stagebook.model.pipeline import SparkSettings
 from stagebook.model.tables import Commit, Predicates, TableSchema
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 
     from stagebook.engines.spark.session import Connection
-
-COMPRESSED = 0.4
-"""Bytes in a file for each byte of a row in memory, roughly: what decides how many files a write makes."""
 
 PARTITION_BYTES = 128 * 1024**2
 GROWTH = 3
@@ -72,7 +70,7 @@ class SparkEngine(DeltaLog):
             UnreadableTable: the table uses a feature that Spark does not know.
             UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
         """
-        frame = self.session.read.format("delta").option("versionAsOf", version).load(str(path))
+        frame = self._load(path, version)
         try:
             schema = types.to_arrow(frame.schema)
         except Exception as fault:
@@ -89,6 +87,9 @@ class SparkEngine(DeltaLog):
             return selected
         self._spread(size)
         return selected.hint("broadcast") if size <= self._broadcast_bytes else selected
+
+    def _load(self, path: Path, version: int) -> "DataFrame":
+        return self.session.read.format("delta").option("versionAsOf", version).load(str(path))
 
     def _memory_bytes(self, path: Path, version: int, columns: Sequence[str], where: Predicates) -> int | None:
         """What a read takes in memory; None where the log has no counts, or delta-rs does not open the table."""
@@ -180,7 +181,10 @@ class SparkEngine(DeltaLog):
             SchemaViolation: see `types.conform`.
         """
         native = self.frame(frame)
-        return types.conform(native if native.storageLevel.useMemory else self.cache(native), schema)
+        return types.conform(native if self._is_cached(native) else self.cache(native), schema)
+
+    def _is_cached(self, frame: "DataFrame") -> bool:
+        return frame.storageLevel.useMemory
 
     def digest(self, data: "DataFrame") -> str:
         """Rows and the sum of their hashes: the same for the same rows in any order."""
@@ -203,9 +207,8 @@ class SparkEngine(DeltaLog):
             WriteConflict: another writer was faster.
         """
         self.refuse_later(path, order.after)
-        table = opened(path)
         nothing = self._frame(arrow_schema(order.schema).empty_table())
-        self._commit(self._writer(nothing, "append", order, table.version() + 1), path)
+        self._commit(self._writer(nothing, "append", order, self._next(path)), path)
         return self._written(path, order)
 
     def write(self, path: Path, data: "DataFrame | pa.RecordBatchReader", order: WriteOrder) -> Commit:
@@ -219,63 +222,70 @@ class SparkEngine(DeltaLog):
             SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's.
         """
         if not hasattr(data, "sparkSession"):
-            return LocalEngine().write(path, data, order)  # a stream of this process: nothing to distribute
+            return self._write_stream(path, data, order)
         done = self.committed(path, order.app_id)
-        if done is not None and read_metadata(path, done.version).get(CONTENT) == order.metadata.get(CONTENT):
+        if done is not None and self.metadata(path, done.version).get(CONTENT) == order.metadata.get(CONTENT):
             return done
         self.refuse_later(path, order.after)
         if self.latest(path) is None:
-            create_empty(path, order.schema)
-        table = opened(path)
+            self._create(path, order.schema)
         schema = types.to_arrow(data.schema)
         conditions = predicates.check(order.replace or (), schema)
-        changed = types.changed_columns(table, order.schema)
+        changed = types.changed_columns(self._columns(path), order.schema)
         if changed and order.replace is not None:
-            raise SchemaViolation.columns_changed(order.schema.name, table.version(), changed)
-        self._refuse_rows_outside(data, conditions, order)
-        writer = self._writer(self._laid_out(data, order), "overwrite", order, table.version() + 1)
+            raise SchemaViolation.columns_changed(order.schema.name, self._next(path) - 1, changed)
+        writes.refuse_rows_outside(data, conditions, order)
+        writer = self._writer(writes.laid_out(data, order.schema), "overwrite", order, self._next(path))
         if order.replace is not None:
             writer = writer.option("replaceWhere", predicates.to_spark_sql(conditions))
         elif changed:
             writer = writer.option("overwriteSchema", "true")
+        else:
+            writer = self._over_all_rows(writer)
         self._commit(writer, path)
         return self._written(path, order)
+
+    def _write_stream(self, path: Path, data: "pa.RecordBatchReader", order: WriteOrder) -> Commit:
+        """A stream of this process: there is nothing to distribute."""
+        return LocalEngine().write(path, data, order)
+
+    def _create(self, path: Path, schema: TableSchema) -> None:
+        create_empty(path, schema)
+
+    def _columns(self, path: Path) -> "pa.Schema":
+        import pyarrow as pa
+
+        return pa.schema(opened(path).schema().to_arrow())
+
+    def _over_all_rows(self, writer: "DataFrameWriter") -> "DataFrameWriter":
+        return writer
+
+    def _next(self, path: Path) -> int:
+        """The number of the version that the next commit makes."""
+        latest = self.latest(path)
+        return 0 if latest is None else latest + 1
 
     def _writer(self, data: "DataFrame", mode: str, order: WriteOrder, version: int) -> "DataFrameWriter":
         """A writer of one commit with its metadata and its transaction, numbered by the version that it makes."""
         writer = data.write.format("delta").mode(mode)
         writer = writer.option("txnAppId", order.app_id).option("txnVersion", version)
-        return writer.option("userMetadata", json.dumps(order.told))
+        return writer.option("userMetadata", json.dumps(self._told(order)))
+
+    def _told(self, order: WriteOrder) -> Mapping[str, Any]:
+        return order.told
+
+    def _save(self, writer: "DataFrameWriter", path: Path) -> None:
+        writer.save(str(path))
 
     def _commit(self, writer: "DataFrameWriter", path: Path) -> None:
         try:
-            writer.save(str(path))
+            self._save(writer, path)
         except Exception as fault:
             if any(mark in str(fault) for mark in _CONFLICTS):
                 raise self.conflict(path) from fault
             raise
 
     def _written(self, path: Path, order: WriteOrder) -> Commit:
-        written = transaction(opened(path), path, order.app_id)
+        written = self.committed(path, order.app_id)
         assert written is not None, "the commit that was just made names its transaction"
-        return self.commit(path, written)
-
-    def _refuse_rows_outside(
-        self, data: "DataFrame", conditions: Sequence[predicates.Condition], order: WriteOrder
-    ) -> None:
-        if not conditions:
-            return
-        rows = data.count()
-        inside = predicates.select(data, data.columns, conditions).count()
-        if inside < rows:
-            sql = predicates.to_sql(conditions)
-            raise SchemaViolation.rows_outside(order.schema.name, rows - inside, rows, sql)
-
-    def _laid_out(self, data: "DataFrame", order: WriteOrder) -> "DataFrame":
-        """Rows in ranges of the layout's columns, in as many files as their bytes ask for."""
-        layout = order.schema.layout
-        by = [*layout.partition_by, *layout.z_order]
-        size = data.count() * row_bytes(arrow_schema(order.schema).types) * COMPRESSED
-        files = max(1, ceil(size / layout.target_file_bytes))
-        ranged = data.repartitionByRange(files, *by) if by and files > 1 else data.coalesce(files)
-        return ranged.sortWithinPartitions(*by) if by else ranged
+        return replace(written, repeated=False)

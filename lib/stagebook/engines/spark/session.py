@@ -53,7 +53,9 @@ def connect(settings: SparkSettings) -> Connection:
     if settings.remote == "databricks":
         from pyspark.sql import SparkSession
 
-        return Connection(SparkSession.builder.getOrCreate(), settings)
+        session = SparkSession.builder.getOrCreate()
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        return Connection(session, settings)
     if not settings.needs_server:
         assert settings.remote is not None, "where no server of ours is needed, another is named"
         return Connection(_session(settings.remote), settings, settings.remote)

@@ -10,7 +10,6 @@ from stagebook.model.tables import Kind, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from deltalake import DeltaTable
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
@@ -110,11 +109,9 @@ def _lost(name: str, have: str, kind: Kind) -> Any:
     return F.when(~fits, value)
 
 
-def changed_columns(table: "DeltaTable", schema: TableSchema) -> list[str]:
+def changed_columns(table: "pa.Schema", schema: TableSchema) -> list[str]:
     """Columns that the table has otherwise than they are declared; whether nulls are allowed does not count."""
-    import pyarrow as pa
-
-    old = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
+    old = {field.name: field.type for field in table}
     new = {field.name: field.type for field in arrow_schema(schema)}
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
