@@ -1,7 +1,11 @@
 """The runner on tiny pipelines: order, scraps, failures, retries, resume, signals, parts, locks."""
 
 import json
+import os
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -157,13 +161,34 @@ def test_a_signal_ends_everything_and_the_run_can_be_resumed(start, run, busy_ch
     assert attempts(again, "second") == ["interrupted", "succeeded"]
 
 
+def reaped(folder, warehouse):
+    command = [sys.executable, "-m", "stagebook.cli", "reap", "--params", "p"]
+    env = {**os.environ, "STAGEBOOK_WAREHOUSE": str(warehouse)}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("busy_chain", KILLS, indirect=True, ids=" ".join)
-def test_a_killed_runner_leaves_no_process_and_a_record_that_can_be_resumed(start, run, busy_chain, notebook):
+def test_a_killed_runner_leaves_no_process_and_is_reaped_and_resumed(
+    start, run, busy_chain, notebook, shared_warehouse
+):
     process = start("--params", "p")
     wait_until(lambda: any("sleep 600" in line for line in alive_in(busy_chain)))
     process.kill()
     process.communicate()
     wait_until(lambda: not alive_in(busy_chain), seconds=10)
+    assert reaped(busy_chain, shared_warehouse).count("closed as interrupted") == 1
+    assert reaped(busy_chain, shared_warehouse) == "no run was left open\n"
+    (folder,) = (busy_chain / "runs").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["exit_code"]) == ("interrupted", 137)
+    assert record["stages"]["second"]["attempts"][0]["error"]["message"] == "the runner was killed"
+    assert f"--resume {folder.name}" in (folder / "report.html").read_text()
+    with sqlite3.connect(shared_warehouse / "mlflow.db") as database:
+        told = database.execute(
+            "SELECT status FROM runs JOIN tags USING (run_uuid) WHERE key = 'stagebook.run_id' AND value = ?",
+            [folder.name],
+        ).fetchall()
+    assert ("RUNNING",) not in told and ("KILLED",) in told
     notebook("second", "1", parameters="x: int = 0\ntext: str = ''")
     again = run("--params", "p", "--resume")
     assert again.code == 0, again.err

@@ -71,13 +71,27 @@ def _run_resumed(record: RunRecord, event: Event) -> None:
         stage.profile = spec.get("profile")
         if name not in event["kept"]:
             stage.status, stage.why, stage.saved_usd = StageStatus.PENDING, "", None
-        for attempt in stage.attempts:
-            if attempt.status is AttemptStatus.RUNNING:
-                attempt.status = AttemptStatus.INTERRUPTED
-                attempt.error = {"type": "Interrupted", "message": "the runner was killed", "cell": None}
-                if seen := event.get("last_seen", {}).get(name):
-                    began, ended = datetime.fromisoformat(attempt.started_at), datetime.fromisoformat(seen)
-                    attempt.finished_at, attempt.seconds = seen, round((ended - began).total_seconds(), 3)
+        _end_killed(stage, event.get("last_seen", {}).get(name))
+
+
+def _run_reaped(record: RunRecord, event: Event) -> None:
+    """The runner was killed, and nobody goes on with the run: it ended when it gave its last sign of life."""
+    for stage in record.stages.values():
+        if _end_killed(stage, event["last_seen"].get(stage.name)):
+            stage.status, stage.why = StageStatus.FAILED, "Interrupted: the runner was killed"
+    _ended(record, RunStatus.INTERRUPTED, event["exit_code"], event["ended_at"])
+
+
+def _end_killed(stage: StageRecord, last_seen: str | None) -> bool:
+    """Let the attempt that nobody finished end when it was last seen; whether there was one."""
+    left = [attempt for attempt in stage.attempts if attempt.status is AttemptStatus.RUNNING]
+    for attempt in left:
+        attempt.status = AttemptStatus.INTERRUPTED
+        attempt.error = {"type": "Interrupted", "message": "the runner was killed", "cell": None}
+        if last_seen:
+            began, ended = datetime.fromisoformat(attempt.started_at), datetime.fromisoformat(last_seen)
+            attempt.finished_at, attempt.seconds = last_seen, round((ended - began).total_seconds(), 3)
+    return bool(left)
 
 
 def _stage_settled(record: RunRecord, event: Event) -> None:
@@ -112,9 +126,12 @@ def _tracking_linked(record: RunRecord, event: Event) -> None:
 
 
 def _run_finished(record: RunRecord, event: Event) -> None:
-    record.status, record.exit_code = RunStatus(event["status"]), event["exit_code"]
-    record.finished_at = event["at"]
-    record.legs[-1].status, record.legs[-1].finished_at = record.status, record.finished_at
+    _ended(record, RunStatus(event["status"]), event["exit_code"], event["at"])
+
+
+def _ended(record: RunRecord, status: RunStatus, exit_code: int, at: str) -> None:
+    record.status, record.exit_code, record.finished_at = status, exit_code, at
+    record.legs[-1].status, record.legs[-1].finished_at = status, at
 
 
 _HANDLERS: dict[str, Callable[[RunRecord, Event], None]] = {
@@ -124,4 +141,5 @@ _HANDLERS: dict[str, Callable[[RunRecord, Event], None]] = {
     "attempt_finished": _attempt_finished,
     "tracking_linked": _tracking_linked,
     "run_finished": _run_finished,
+    "run_reaped": _run_reaped,
 }

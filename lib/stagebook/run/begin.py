@@ -4,11 +4,9 @@ from stagebook.cost import bill
 from stagebook.execute.crew import Crew
 from stagebook.model.pipeline import Pipeline
 from stagebook.model.pricing import Range
-from stagebook.model.record import AttemptStatus
 from stagebook.run import surroundings
 from stagebook.run.request import RunRequest
 from stagebook.run.steps import Plan
-from stagebook.storage.runbook import RunBook
 
 
 def begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew, expected: Range) -> None:
@@ -27,7 +25,7 @@ def begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew, expe
     rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
     if request.resume is not None:
         kept = [name for name, step in steps.steps.items() if step.action == "keep"]
-        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=_last_seen(book))
+        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=book.last_seen())
     else:
         book.tell(
             "run_started",
@@ -53,13 +51,3 @@ def begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew, expe
     )
     for step in settled.values():
         crew.results.remember(step.result.get("reuse", {}), book.folder.run_id)
-
-
-def _last_seen(book: RunBook) -> dict[str, str]:
-    """When each stage whose runner was killed last gave a sign of life."""
-    return {
-        name: book.folder.last_seen(name, attempt.n, since=attempt.started_at)
-        for name, stage in book.record.stages.items()
-        for attempt in stage.attempts
-        if attempt.status is AttemptStatus.RUNNING
-    }

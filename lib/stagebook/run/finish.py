@@ -19,7 +19,7 @@ def finish(book: RunBook, clerk: Clerk, warn: Callable[[str], None], caught: lis
     status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
     book.tell("run_finished", status=status.value, exit_code=exit_code)
     clerk.ask("render", clerks.RENDER_SECONDS)
-    _write_report(book.record, book.folder, resume)
+    write_report(book.record, book.folder, resume)
     finished = clerk.ask("finish", clerks.FINISH_SECONDS)
     for problem in finished["problems"] if finished else ["tracking is not finished"]:
         warn(f"{problem} (nothing is lost: `stagebook track {book.folder.run_id}` sends it later)")
@@ -29,11 +29,15 @@ def finish_at_once(book: RunBook, clerk: Clerk, caught: list[int], resume: str) 
     """Close a run in which nothing ran: nobody waits for MLflow, whose import takes longer than all else."""
     status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
     book.tell("run_finished", status=status.value, exit_code=exit_code)
-    _write_report(book.record, book.folder, resume)
+    write_report(book.record, book.folder, resume)
     clerk.leave_alone("finish_alone")
 
 
-def _write_report(record: RunRecord, folder: RunFolder, resume: str) -> None:
+def write_report(record: RunRecord, folder: RunFolder, resume: str) -> None:
+    """Render `report.html` from the record and the pages that the run folder has.
+
+    Args: resume: the command that goes on with the run.
+    """
     links: dict[str, dict[int, dict[str, str]]] = {}
     for name, stage in record.stages.items():
         for attempt in stage.attempts:

@@ -1,8 +1,11 @@
 """What the user asked for: the flags of `stagebook run` as one value."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
 
 from stagebook.params.load import Flags
 
@@ -37,6 +40,24 @@ class RunRequest:
             "to": list(self.last),
             "only": list(self.only),
         }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """The request that a journal keeps."""
+        folders = {name: Path(kept[name]) for name in ("runs_dir", "warehouse") if kept.get(name)}
+        return cls(
+            params=tuple(kept["params"]),
+            flags=Flags(
+                parameters=tuple(kept["parameters"]),
+                retries=kept["retries"],
+                engine=kept["engine"],
+                max_cost=None if kept.get("max_cost") is None else Decimal(kept["max_cost"]),
+                **folders,
+            ),
+            first=tuple(kept["from"]),
+            last=tuple(kept["to"]),
+            only=tuple(kept["only"]),
+        )
 
     def resume_command(self, program: str, run_id: str) -> str:
         """The exact command that goes on with the run."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stagebook.model.events import Event, apply
-from stagebook.model.record import RunRecord
+from stagebook.model.record import AttemptStatus, RunRecord
 from stagebook.storage.journal import Journal
 from stagebook.storage.runs import RunFolder
 
@@ -47,6 +47,15 @@ class RunBook(AbstractContextManager["RunBook"]):
         if self._record is None:
             raise LookupError("the run has not been started")
         return self._record
+
+    def last_seen(self) -> dict[str, str]:
+        """When each attempt whose runner was killed last gave a sign of life, by stage."""
+        return {
+            name: self.folder.last_seen(name, attempt.n, since=attempt.started_at)
+            for name, stage in self.record.stages.items()
+            for attempt in stage.attempts
+            if attempt.status is AttemptStatus.RUNNING
+        }
 
     def listen(self, listener: Listener) -> None:
         """Call `listener(event, record)` after each event, in the telling thread."""

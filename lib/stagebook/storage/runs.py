@@ -53,6 +53,14 @@ class RunFolder:
         last = max([datetime.fromisoformat(since).timestamp(), *written])
         return datetime.fromtimestamp(last, UTC).isoformat()
 
+    def last_event_at(self) -> str:
+        """When the journal was last told anything, as ISO 8601.
+
+        Raises:
+            LookupError: nothing was ever told.
+        """
+        return [event["at"] for event in journal.read(self.events)][-1]
+
     def load(self) -> RunRecord | None:
         """The record, folded from the journal; None where the run was never started."""
         return fold(journal.read(self.events))
