@@ -178,7 +178,7 @@ def test_a_killed_runner_leaves_no_process_and_is_reaped_and_resumed(
     wait_until(lambda: not alive_in(busy_chain), seconds=10)
     assert reaped(busy_chain, shared_warehouse).count("closed as interrupted") == 1
     assert reaped(busy_chain, shared_warehouse) == "no run was left open\n"
-    (folder,) = (busy_chain / "runs").iterdir()
+    (folder,) = (path.parent for path in (busy_chain / "runs").glob("*/run.json"))
     record = json.loads((folder / "run.json").read_text())
     assert (record["status"], record["exit_code"]) == ("interrupted", 137)
     assert record["stages"]["second"]["attempts"][0]["error"]["message"] == "the runner was killed"
@@ -234,6 +234,19 @@ def test_two_branches_run_at_once_and_wait_for_each_other(run, notebook, params,
                        "    assert time.time() < end\n    time.sleep(0.05)")  # fmt: skip
     params("p", "pipeline: two\nstages: {a: {notebook: notebooks/a.ipynb}, b: {notebook: notebooks/b.ipynb}}")
     assert run("--params", "p", "-j", "2").code == 0
+
+
+def test_what_takes_of_a_full_pool_waits_whatever_run_it_belongs_to(start, notebook, params, tmp_path):
+    inside = tmp_path / "inside"
+    notebook("a", f"import time, pathlib\ninside = pathlib.Path({str(inside)!r})\n"
+             "inside.mkdir()\ntime.sleep(1.5)\ninside.rmdir()")  # fmt: skip
+    stage = "{notebook: notebooks/a.ipynb, reuse: never, pools: {licence: 1}}"
+    params("p", f"pipeline: pooled\npools: {{licence: 1}}\nstages: {{a: {stage}, b: {stage}}}")
+    runs = [start("--params", "p", "-j", "2", STAGEBOOK_STATE_DIR=str(tmp_path / "state")) for _ in range(2)]
+    assert [(process.communicate(timeout=120), process.returncode)[1] for process in runs] == [0, 0]
+    records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json")]
+    reasons = [stage["why"] for record in records for stage in record["stages"].values()]
+    assert sum("for pool licence" in why for why in reasons) == 3
 
 
 BRANCHES = """\

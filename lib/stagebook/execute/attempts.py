@@ -66,16 +66,27 @@ def run_stage(
         crew.book.tell("stage_settled", stage=stage.name, status="failed", why=str(error))
         return
     start = _Start(pipeline, stage, parameters, inputs, engine, choice)
-    before = len(record.stages[stage.name].attempts)
+    with crew.pools.held(stage.pools, f"{record.run_id} {stage.name}", crew.stop) as waited:
+        if waited is None:
+            return  # stopped while it waited: it was never begun
+        if waited >= 1:
+            why = f"{why}; waited {waited:.0f} s for pool {', '.join(stage.pools)}"
+        begun, outcome = _until_it_ends(start, crew, why)
+    _settle(start, outcome, crew, why, begun)
+
+
+def _until_it_ends(start: _Start, crew: Crew, why: str) -> tuple[Begun, Outcome]:
+    """The last attempt: the first one that succeeds, or that no other follows."""
+    stage = start.stage
+    before = len(crew.book.record.stages[stage.name].attempts)
     tries = 0
     while True:
         tries += 1
         begun, outcome = _attempt(start, before + tries, crew, why if tries == 1 else "retry")
         if crew.stop.is_set() or not should_retry(outcome, tries, stage.retry):
-            break
+            return begun, outcome
         if crew.stop.wait(wait_seconds(stage.retry, tries, crew.random)):
-            break
-    _settle(start, outcome, crew, why, begun)
+            return begun, outcome
 
 
 def _found(stage: Stage, parameters: dict[str, Any], inputs: dict[str, int], crew: Crew) -> Found | None:

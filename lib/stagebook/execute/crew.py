@@ -14,6 +14,7 @@ from stagebook.execute.left import TableStates
 from stagebook.execute.reusing import Results
 from stagebook.model.record import RunRecord
 from stagebook.model.tables import Commit
+from stagebook.storage.pools import Pools
 from stagebook.storage.runbook import RunBook
 
 
@@ -31,13 +32,14 @@ class Crew:
 
     `stop` is set to end it early; `seconds` is a clock that only goes forward; `host` is where kernels are forked,
     None where all are started afresh; `permit` says why a stage must not start now, given the record and the
-    stages under way.
+    stages under way; `pools` are what all runs on this machine share.
     """
 
     book: RunBook
     tables: TableLog
     results: Results
     progress: Callable[[str, int, CellProgress], None]
+    pools: Pools
     stop: threading.Event = field(default_factory=threading.Event)
     random: Random = field(default_factory=Random)
     seconds: Callable[[], float] = time.monotonic

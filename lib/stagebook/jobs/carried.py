@@ -25,6 +25,8 @@ def _stages(pipeline: Pipeline) -> Iterator[str]:
         yield f"{_named(parts)}: timeout_seconds is rounded up to whole seconds."
     if conditional := [stage.name for stage in stages if stage.only_if is not None]:
         yield f"{_named(conditional)}: the condition_task that stands for only_if has no retries and no notifications."
+    if sharing := [stage.name for stage in stages if stage.pools]:
+        yield f"{_named(sharing)}: pools are of this machine; there each run has clusters of its own."
     if own := [stage.name for stage in stages if stage.engine is not None]:
         yield f"{_named(own)}: engine is not a setting of a task; the stage chooses on the cluster as it does here."
 

@@ -72,6 +72,7 @@ class Stage:
     narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
     reuse: bool = True
     kernel: str = "cold"
+    pools: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ class SparkSettings:
 class Pipeline:
     """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist.
 
-    `rates` says what each profile costs; one that is this machine is not in it.
+    `rates` says what each profile costs; one that is this machine is not in it. `pools` are what all runs on a machine
+    share, with their sizes.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Pipeline:
     params_files: tuple[str, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+    pools: Mapping[str, float] = field(default_factory=dict)
 
     def rate(self, stage: str) -> Rate | None:
         """What a stage's cluster costs; None where it costs nothing."""

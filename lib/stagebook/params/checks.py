@@ -244,6 +244,19 @@ def unpriced_profiles(subject: Subject) -> Iterator[Finding]:
             yield Finding(where, f"profiles.{name}.{flaw.key}", flaw.what, flaw.allowed)
 
 
+def unfit_pools(subject: Subject) -> Iterator[Finding]:
+    """A stage that takes of a pool that does not exist, or more than there is, would wait for ever."""
+    sizes = subject.spec.pools
+    for name, stage in subject.spec.stages.items():
+        for pool, amount in stage.pools.items():
+            where, key = subject.merged.where(("stages", name, "pools", pool)), f"stages.{name}.pools.{pool}"
+            if pool not in sizes:
+                hint = did_you_mean(pool, sorted(sizes))
+                yield Finding(where, key, f"there is no pool '{pool}'.{hint}", ", ".join(sorted(sizes)))
+            elif amount > sizes[pool]:
+                yield Finding(where, key, f"takes {amount:g}, and the pool holds {sizes[pool]:g}.")
+
+
 RULES = (
     unknown_stages,
     cycles,
@@ -257,4 +270,5 @@ RULES = (
     unknown_profiles,
     bad_deployment,
     unpriced_profiles,
+    unfit_pools,
 )

@@ -138,6 +138,7 @@ def assemble(
         deployment=deployment(spec),
         params_files=tuple(_relative(file, root) for file in files),
         rates=_rates(spec, book),
+        pools=dict(spec.pools),
         budget=_budget(spec, flags),
     )
 
@@ -197,6 +198,7 @@ def _stage(
         narrowed=_narrowed(spec),
         reuse=spec.reuse == "auto",
         kernel=spec.kernel or defaults.kernel or "cold",
+        pools=dict(spec.pools),
     )
 
 

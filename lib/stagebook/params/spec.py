@@ -76,6 +76,9 @@ class StageSpec(RetrySpec):
     idempotent: bool | None = Field(
         default=None, description="false: doing it twice is not the same as once, so a failed attempt is not retried"
     )
+    pools: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="what the stage takes of pools while it runs"
+    )
     work: list[Work] = Field(default_factory=list, description="kinds of work it does, each as often as it does it")
 
 
@@ -233,6 +236,9 @@ class PipelineSpec(Strict):
     queue: QueueSpec | None = Field(default=None, description="whether a run of the job waits for another")
     max_concurrent_runs: int | None = Field(default=None, ge=1, le=1000, description="runs of the job at once")
     databricks: DatabricksSpec = Field(default_factory=DatabricksSpec, description="see DatabricksSpec")
+    pools: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="sizes of what all runs on this machine share"
+    )
     cost: CostSpec = Field(default_factory=CostSpec, description="see CostSpec")
     budget: BudgetSpec = Field(default_factory=BudgetSpec, description="see BudgetSpec")
     runs_dir: str = Field(default="runs", description="folder of the run records")

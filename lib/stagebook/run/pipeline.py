@@ -36,6 +36,8 @@ from stagebook.run.request import RunRequest
 from stagebook.run.spending import Spending
 from stagebook.run.steps import Plan
 from stagebook.storage import runs
+from stagebook.storage.machine import state_folder
+from stagebook.storage.pools import Pools
 from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import History, RunFolder
 from stagebook.tables.warehouse import Warehouse
@@ -83,7 +85,8 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
             _clerk(pipeline, folder) as clerk,
         ):
             host = warm.prepare(pipeline, steps.running)
-            crew = Crew(book, warehouse, results, surface.display.cell, host=host, permit=spending.permit)
+            pools = Pools(state_folder() / "pools.sqlite", pipeline.pools)
+            crew = Crew(book, warehouse, results, surface.display.cell, pools, host=host, permit=spending.permit)
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with _stopped_by_signals(crew.stop) as caught:

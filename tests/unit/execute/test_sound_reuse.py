@@ -24,6 +24,7 @@ from stagebook.notebook.outline import outline
 from stagebook.params.load import Flags, load
 from stagebook.run import plan
 from stagebook.run.request import RunRequest
+from stagebook.storage.pools import Pools
 from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import History, RunFolder
 
@@ -173,7 +174,7 @@ def run(world: World, number: int):
     results = Results(pipeline, world.tables, history, environment, SourceCache(None))
     steps = plan.make(pipeline, RunRequest(), world.tables, current=None, earlier=history, results=results)
     with RunBook(folder, lambda: datetime.now(UTC)) as book:
-        crew = Crew(book, world.tables, results, lambda *_: None, threading.Event())
+        crew = Crew(book, world.tables, results, lambda *_: None, Pools(Path(), {}), threading.Event())
         stages = {name: {"notebook": "n", "depends_on": list(s.depends_on)} for name, s in pipeline.stages.items()}
         book.tell("run_started", run_id=folder.run_id, pipeline="p", params_files=[], parameters={}, request={},
                   git={}, environment=environment, stages=stages, pins=dict(steps.pins))  # fmt: skip

@@ -137,6 +137,14 @@ FINDINGS = [
     ),
     ("stages: {train: {only_if: 'yes'}}", r"only_if: 'yes' is not a reference"),
     ("stages: {train: {depends_on: []}}", r"'rows' is written by 'prep', which is not upstream"),
+    (
+        "pools: {memory_gb: 8}\nstages: {train: {pools: {memory: 2}}}",
+        r"x.yaml:3: .*there is no pool 'memory'. Did you mean 'memory_gb'",
+    ),
+    (
+        "pools: {memory_gb: 8}\nstages: {train: {pools: {memory_gb: 9.5}}}",
+        r"x.yaml:3: .*takes 9.5, and the pool holds 8",
+    ),
     ("stages: {train: {profile: big}}", r"there is no profile 'big'"),
     ("stages: {train: {parameters: {names: .nan}}}", r"the number nan cannot be passed"),
     ("stages: {train: {parameters: {'a b': 1}}}", r"'a b' is not a Python name"),
