@@ -15,6 +15,21 @@ def state_folder() -> Path:
     return Path(base) if base else user_state_path("stagebook")
 
 
+def lives(pid: int, created: float | None = None) -> bool:
+    """Whether the process runs. One whose number was given to another process later does not.
+
+    Args: created: when it began, in seconds since the epoch, as psutil tells it.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        same = created is None or abs(process.create_time() - created) <= 1
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def private_folder(path: Path) -> Path:
     """The folder, made if need be, which only this user can enter."""
     path.mkdir(parents=True, exist_ok=True)

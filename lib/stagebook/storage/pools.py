@@ -6,7 +6,6 @@ ended are taken back by whoever looks next.
 """
 
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -17,9 +16,10 @@ from pathlib import Path
 
 import psutil
 
+from stagebook.storage.machine import lives
+
 _LOOK_AGAIN_SECONDS = 0.2
 _BUSY_SECONDS = 60.0
-_SAME_START_SECONDS = 2.0
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS claims (
@@ -124,19 +124,8 @@ def _living(database: sqlite3.Connection) -> list[Claim]:
     for number, pid, started, wants, granted in database.execute(
         "SELECT id, pid, process_started, wants, granted FROM claims"
     ).fetchall():
-        if _lives(pid, started):
+        if lives(pid, started):
             alive.append(Claim(number, json.loads(wants), bool(granted)))
         else:
             database.execute("DELETE FROM claims WHERE id = ?", [number])
     return alive
-
-
-def _lives(pid: int, started: float) -> bool:
-    """Whether the process is there, and not another one that was given its number."""
-    if pid == os.getpid():
-        return True
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < _SAME_START_SECONDS and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

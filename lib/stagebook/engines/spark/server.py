@@ -26,7 +26,7 @@ from stagebook.engines.spark import keeper, launch
 from stagebook.errors import SparkUnavailable
 from stagebook.model.pipeline import SparkSettings
 from stagebook.storage import atomic
-from stagebook.storage.machine import private_folder, state_folder
+from stagebook.storage.machine import lives, private_folder, state_folder
 
 GONE_SECONDS = 20.0
 
@@ -94,7 +94,7 @@ def stop(settings: SparkSettings | None = None) -> list[Server]:
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(server.keeper).terminate()
     deadline = time.monotonic() + GONE_SECONDS
-    while any(_lives(server.pid) or _lives(server.keeper) for server in found) and time.monotonic() < deadline:
+    while any(lives(server.pid) or lives(server.keeper) for server in found) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
 
@@ -123,7 +123,7 @@ def _read(told: Path) -> Server | None:
     value: dict[str, Any] | None = atomic.read_json(told)
     if value is None:
         return None
-    if not _lives(value["pid"], value["created"]) or not _lives(value["keeper"]):
+    if not lives(value["pid"], value["created"]) or not lives(value["keeper"]):
         return None
     return Server(
         pid=value["pid"],
@@ -135,16 +135,6 @@ def _read(told: Path) -> Server | None:
         idle_seconds=value["idle_seconds"],
         driver_memory_bytes=value["driver_memory_bytes"],
     )
-
-
-def _lives(pid: int, created: float | None = None) -> bool:
-    """Whether the process runs. One whose number was given to another process later does not."""
-    try:
-        process = psutil.Process(pid)
-        same = created is None or abs(process.create_time() - created) <= 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _start(settings: SparkSettings, told: Path) -> Server:
