@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -140,13 +141,14 @@ def test_rewriting_the_record_takes_its_share_of_the_time_and_misses_nothing(tmp
         book.tell("run_started", **STARTED)
         for n in range(100):
             book.tell("stage_settled", stage="a", status="skipped", why=f"the {n}th time")
-        assert len(saves) == 1
+        told = "the 99th time"
         deadline = time.monotonic() + 10
-        while len(saves) < 2 and time.monotonic() < deadline:
+        while atomic.read_json(folder.record)["stages"]["a"]["why"] != told and time.monotonic() < deadline:
             time.sleep(0.01)
+        by_itself = list(saves)
         book.tell("stage_settled", stage="a", status="skipped", why="the last time")
-    assert saves[1] - saves[0] > 0.19
-    assert len(saves) == 3
+    assert len(by_itself) >= 2
+    assert all(after - before > 0.19 for before, after in pairwise(by_itself))
     assert atomic.read_json(folder.record)["stages"]["a"]["why"] == "the last time"
     assert folder.load() == book.record
 
