@@ -10,6 +10,14 @@ from stagebook.execute.host import process
 from stagebook.execute.host.imports import Imports
 
 
+@pytest.fixture(autouse=True)
+def without_threads_of_others(monkeypatch):
+    """Tests before these have left threads in this process, which no import has started."""
+    count = threading.active_count
+    others = count() - 1
+    monkeypatch.setattr(threading, "active_count", lambda: count() - others)
+
+
 @pytest.fixture
 def imports():
     found = Imports(["json"])
