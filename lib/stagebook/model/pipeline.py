@@ -71,7 +71,7 @@ class Stage:
     work: tuple[str, ...] = ()
     narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
     reuse: bool = True
-    kernel: str = "cold"
+    kernel: str = "auto"
     pools: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -197,7 +197,7 @@ def _stage(
         work=tuple(spec.work),
         narrowed=_narrowed(spec),
         reuse=spec.reuse == "auto",
-        kernel=spec.kernel or defaults.kernel or "cold",
+        kernel=spec.kernel or defaults.kernel or "auto",
         pools=dict(spec.pools),
     )
 
