@@ -22,8 +22,8 @@ Write = Callable[..., Path]
 
 # One server for all tests, workers and pipelines that they start; a machine's own servers are left alone.
 os.environ["STAGEBOOK_STATE_DIR"] = str(Path(tempfile.gettempdir()) / f"stagebook-tests-{os.getuid()}")
-# The fast compiler alone: what tests compute is small.
-os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+# The fast compiler alone: what tests compute is small. It would have a cache for 48 MB of code, which all tests fill.
+os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 
 SPARK = SparkSettings(idle_minutes=5, driver_memory_gb=2)
 
