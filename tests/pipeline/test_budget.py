@@ -56,6 +56,10 @@ def test_a_stage_beyond_the_budget_is_not_started_and_the_run_can_be_resumed(dea
     assert told_by_the_ledger(dear, shared_warehouse, "--sql", count) == [{"n": 2}]
     assert spent == pytest.approx(sum(stage["cost"]["estimated_usd"] for stage in resumed.record["stages"].values()))
 
+    (point,) = told_by_the_ledger(dear, shared_warehouse, "--trend", "--plot", "trend.svg")
+    assert (point["run_id"], point["usd"], point["reused"]) == (resumed.record["run_id"], pytest.approx(spent), 0)
+    assert "<svg" in (dear / "trend.svg").read_text()
+
     before = sorted((dear / "runs").iterdir())
     again = run("--params", "p", "--max-cost", "10", "--no-reuse")
     assert again.code == 3

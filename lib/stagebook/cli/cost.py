@@ -12,6 +12,8 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stagebook.model.pipeline import Pipeline
+
 Files = Annotated[tuple[str, ...], Parameter(negative=())]
 
 
@@ -20,6 +22,9 @@ def cost(
     by: str = "month,stage",
     everything: Annotated[bool, Parameter(name="--all", negative=())] = False,
     sql: str | None = None,
+    trend: Annotated[bool, Parameter(negative=())] = False,
+    since: str | None = None,
+    plot: Path | None = None,
     output: Annotated[Literal["table", "csv", "json"], Parameter(name="--format")] = "table",
     params: Files = (),
     runs_dir: Path | None = None,
@@ -35,6 +40,12 @@ def cost(
         All pipelines of this warehouse, not only the one of the parameter file.
     sql:
         A query of your own on system.billing.usage, system.billing.list_prices, system.lakeflow.jobs, …
+    trend:
+        Run by run instead: seconds, dollars, what changed; and runs before the last change against those since.
+    since:
+        A commit, a run id or a date to compare at, instead of the last change of code, engine or profile.
+    plot:
+        File for a chart of the trend (SVG).
     output:
         How to print the answer.
     params:
@@ -51,6 +62,8 @@ def cost(
     from stagebook.ledger.questions import ask, cost_by
 
     found = pipeline(params, warehouse, runs_dir)
+    if trend or since or plot:
+        return _trend(found, since, plot, output)
     names = [name for name in by.split(",") if name]
     text = sql or cost_by(names, None if everything else found.name)
     catch_up(found.places.runs, found.places.tables, datetime.now(UTC).date())
@@ -58,20 +71,47 @@ def cost(
     return 0
 
 
+def _trend(found: "Pipeline", since: str | None, plot: Path | None, output: str) -> int:
+    from dataclasses import asdict
+
+    from stagebook.cost.trend import compare, place_of, points
+    from stagebook.errors import ConfigError
+    from stagebook.storage.atomic import write_text
+    from stagebook.storage.runs import History
+
+    told = points(reversed(list(History(found.places.runs, found.name))))
+    if not told:
+        raise ConfigError(f"no run of pipeline '{found.name}' has succeeded yet in {found.places.runs}.")
+    place = place_of(told, since)
+    if plot is not None:
+        from stagebook.report.trend import svg
+
+        write_text(plot, svg(told, f"{found.name}: cost and time of {len(told)} runs"))
+    rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in told]
+    _print_rows(list(rows[0]), rows, output)
+    if place is not None:
+        print(compare(told, place).to_text(), file=sys.stdout if output == "table" else sys.stderr)
+    return 0
+
+
 def _print(answer: "pa.Table", output: str) -> None:
-    rows = [{name: _plain(value) for name, value in row.items()} for row in answer.to_pylist()]
+    _print_rows(answer.column_names, answer.to_pylist(), output)
+
+
+def _print_rows(names: list[str], values: list[dict[str, Any]], output: str) -> None:
+    rows = [{name: _plain(value) for name, value in row.items()} for row in values]
     match output:
         case "json":
             print(jsonlib.dumps([_numbers(row) for row in rows], indent=2, ensure_ascii=False, default=str))
         case "csv":
-            writer = csv.DictWriter(sys.stdout, answer.column_names, lineterminator="\n")
+            writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
         case _:
             from rich.console import Console
             from rich.table import Table
 
-            table = Table(*answer.column_names, box=None)
+            table = Table(*names, box=None)
             for row in rows:
                 table.add_row(*("" if value is None else str(value) for value in row.values()))
             Console().print(table)
