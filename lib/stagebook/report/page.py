@@ -132,6 +132,7 @@ def environment() -> Environment:
         "shown": words.shown,
         "size": words.size,
         "usd": words.usd,
+        "between": words.between,
         "when": words.when,
         "without_credentials": words.without_credentials,
     }

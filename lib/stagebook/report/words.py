@@ -140,6 +140,11 @@ def usd(dollars: Any) -> str:
     return f"{dollars:,.2f} USD" if abs(dollars) >= 0.1 or not dollars else f"{dollars:.4f} USD"
 
 
+def between(low: str, high: str) -> str:
+    """A range of figures as they are shown; a dash where nobody could see a difference."""
+    return NONE if low == high else f"{low} {NONE} {high}"
+
+
 def duration(seconds: Any, *, short: bool = False) -> str:
     """Seconds for people: `0.84 s`, `12.3 s`, `1 min 05 s`, `2 h 03 min`; short: `12.3 s`, `1m 05s`."""
     if not is_number(seconds) or not isfinite(seconds):

@@ -1,7 +1,8 @@
 """What is known of a stage before it runs, in words and figures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from stagebook.cost import bill
@@ -36,8 +37,7 @@ class Forecast:
         if self.seconds is None:
             took = self.history
         else:
-            seconds = self.seconds
-            took = f"about {seconds.likely:.1f} s ({seconds.low:.1f} to {seconds.high:.1f}) {self.history}"
+            took = f"{_about(self.seconds, lambda seconds: f'{seconds:.1f} s')} {self.history}"
         return f"{took}; {_dollars(self.usd, starting=self.seconds is None)}"
 
 
@@ -53,7 +53,13 @@ def _dollars(cost: Range | None, *, starting: bool = False) -> str:
         return "no price"
     if starting:
         return f"{usd(cost.likely)} to start its cluster" if cost.likely else "cost unknown"
-    return f"about {usd(cost.likely)} ({usd(cost.low)} to {usd(cost.high)})"
+    return _about(cost, usd)
+
+
+def _about(found: Range, shown: Callable[[Decimal], str]) -> str:
+    """The likely figure, and the range where anybody could see one."""
+    low, high = shown(found.low), shown(found.high)
+    return f"about {shown(found.likely)}" + ("" if low == high else f" ({low} to {high})")
 
 
 def total(forecasts: Mapping[str, Forecast]) -> str:

@@ -142,3 +142,8 @@ def test_a_name_is_cut_in_the_middle_to_its_width(name, text):
 def test_credentials_in_an_address_are_masked():
     assert words.without_credentials("https://ci:s3cret@mlflow.example.org/x") == "https://***@mlflow.example.org/x"
     assert words.without_credentials("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
+
+
+@pytest.mark.parametrize(("low", "high", "shown"), [("1 USD", "2 USD", "1 USD – 2 USD"), ("1 USD", "1 USD", "–")])
+def test_a_range_is_shown_where_there_is_one(low, high, shown):
+    assert words.between(low, high) == shown
