@@ -75,7 +75,13 @@ def test_a_stage_opens_as_a_notebook_and_runs_top_to_bottom(browser: Browser, la
 
 
 def run_all(page: Page) -> None:
-    """Run → Run All Cells; asked again while JupyterLab, still settling, has swallowed the click."""
+    """Run → Run All Cells; asked again while JupyterLab, still settling, has swallowed the click.
+
+    A dialog that comes up meanwhile is answered as it proposes: what counts is what the cells have done.
+    """
+    page.add_locator_handler(
+        page.locator(".jp-Dialog"), lambda dialog: dialog.locator(".jp-mod-accept").first.click(), no_wait_after=True
+    )
     started = page.locator(".jp-InputArea-prompt", has_text=re.compile(r"\[(\d+|\*)\]"))
     for _ in range(6):
         page.locator(".jp-Notebook .jp-Cell").first.click()
