@@ -49,6 +49,9 @@ def test_a_stage_beyond_the_budget_is_not_started_and_the_run_can_be_resumed(dea
     resumed = run("--params", "p", "--max-cost", "1000000", "--resume")
     assert resumed.code == 0
     assert (dear / "first").read_text() == (dear / "second").read_text() == "x"
+    begun, again = [leg["reserved_usd"] for leg in resumed.record["legs"]]
+    assert begun == 0  # no run has told yet how long a stage takes
+    assert again >= stopped.stage("first")["cost"]["estimated_usd"]
     spent = resumed.record["cost"]["estimated_usd"]
     by_stage = {row["stage"]: row["usd"] for row in told_by_the_ledger(dear, shared_warehouse, "--by", "stage")}
     assert by_stage == {name: stage["cost"]["estimated_usd"] for name, stage in resumed.record["stages"].items()}

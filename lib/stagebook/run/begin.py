@@ -25,7 +25,10 @@ def begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew, expe
     rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
     if request.resume is not None:
         kept = [name for name, step in steps.steps.items() if step.action == "keep"]
-        book.tell("run_resumed", stages=stages, kept=kept, rates=rates, last_seen=book.last_seen())
+        reserved = bill.amount(bill.of(book.record).total.total.likely + expected.likely)
+        book.tell(
+            "run_resumed", stages=stages, kept=kept, rates=rates, reserved_usd=reserved, last_seen=book.last_seen()
+        )
     else:
         book.tell(
             "run_started",
