@@ -176,7 +176,7 @@ class Host:
                 start_new_session=True,
             )
         assert started.stdin is not None
-        with started.stdin as stdin:
+        with contextlib.suppress(BrokenPipeError), started.stdin as stdin:  # who waits for it sees that it has ended
             stdin.write(json.dumps(asdict(setup)).encode())
         return started
 
