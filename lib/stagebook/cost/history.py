@@ -61,9 +61,14 @@ def predict(wanted: Wanted, records: Sequence[RunRecord], sizes: Mapping[tuple[s
     )
     for found, what in tiers:
         if found:
-            runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
-            return Prediction(_quantiles([sample.seconds for sample in found]), f"from {runs}{what}")
+            told = f"from {runs_in_words(len(found))}{what}"
+            return Prediction(_quantiles([sample.seconds for sample in found]), told)
     return Prediction(None, "no run of it has succeeded yet")
+
+
+def runs_in_words(count: int) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} run" if count == 1 else f"{count} runs"
 
 
 def table_bytes(records: Iterable[RunRecord]) -> dict[tuple[str, int], int]:

@@ -7,6 +7,7 @@ from random import Random
 from statistics import median
 
 from stagebook.cost import bill
+from stagebook.cost.history import runs_in_words
 from stagebook.errors import ConfigError
 from stagebook.model.record import RunRecord, RunStatus, StageStatus
 
@@ -114,14 +115,10 @@ class Comparison:
 
     def to_text(self) -> str:
         what = ", ".join(self.since.changes) or "this run"
-        counted = f"{_runs(self.before)} before, {_runs(self.after)} since"
+        counted = f"{runs_in_words(self.before)} before, {runs_in_words(self.after)} since"
         return (
             f"since {self.since.run_id} ({what}): cost {self.usd.to_text()}, time {self.seconds.to_text()}; {counted}"
         )
-
-
-def _runs(count: int) -> str:
-    return f"{count} run" if count == 1 else f"{count} runs"
 
 
 def compare(found: Sequence[Point], place: int) -> Comparison:

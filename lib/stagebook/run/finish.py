@@ -16,8 +16,7 @@ def finish(book: RunBook, clerk: Clerk, warn: Callable[[str], None], caught: lis
     """Close the record, then the report, then what the clerk still has to tell the world."""
     if linked := clerk.ask("sync", clerks.FINISH_SECONDS):
         book.tell("tracking_linked", mlflow=linked)
-    status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
-    book.tell("run_finished", status=status.value, exit_code=exit_code)
+    _end(book, caught)
     clerk.ask("render", clerks.RENDER_SECONDS)
     write_report(book.record, book.folder, resume)
     finished = clerk.ask("finish", clerks.FINISH_SECONDS)
@@ -27,10 +26,14 @@ def finish(book: RunBook, clerk: Clerk, warn: Callable[[str], None], caught: lis
 
 def finish_at_once(book: RunBook, clerk: Clerk, caught: list[int], resume: str) -> None:
     """Close a run in which nothing ran: nobody waits for MLflow, whose import takes longer than all else."""
-    status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
-    book.tell("run_finished", status=status.value, exit_code=exit_code)
+    _end(book, caught)
     write_report(book.record, book.folder, resume)
     clerk.leave_alone("finish_alone")
+
+
+def _end(book: RunBook, caught: list[int]) -> None:
+    status, exit_code = ending.verdict(book.record, caught[-1] if caught else None)
+    book.tell("run_finished", status=status.value, exit_code=exit_code)
 
 
 def write_report(record: RunRecord, folder: RunFolder, resume: str) -> None:

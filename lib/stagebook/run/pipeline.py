@@ -78,7 +78,8 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
     with folder.held(), _results(pipeline, folder, warehouse) as results:
         steps = _plan(request, pipeline, folder, warehouse, results)
         resume = request.resume_command(surface.program, folder.run_id)
-        spending = Spending.of(pipeline, folder, steps, predictions(pipeline, steps, results.earlier), surface.clock)
+        predicted = predictions(pipeline, steps, results.earlier) if pipeline.rates else {}  # else all is free
+        spending = Spending.of(pipeline, folder, steps, predicted, surface.clock)
         with (
             spending.admitted(folder.load()),
             RunBook(folder, surface.clock) as book,
