@@ -1,13 +1,12 @@
 """`stagebook cost`: what runs cost, from the system tables."""
 
-import csv
-import json as jsonlib
 import sys
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+
+from stagebook.cli.output import print_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,41 +87,11 @@ def _trend(found: "Pipeline", since: str | None, plot: Path | None, output: str)
 
         write_text(plot, svg(told, f"{found.name}: cost and time of {len(told)} runs"))
     rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in told]
-    _print_rows(list(rows[0]), rows, output)
+    print_rows(list(rows[0]), rows, output)
     if place is not None:
         print(compare(told, place).to_text(), file=sys.stdout if output == "table" else sys.stderr)
     return 0
 
 
 def _print(answer: "pa.Table", output: str) -> None:
-    _print_rows(answer.column_names, answer.to_pylist(), output)
-
-
-def _print_rows(names: list[str], values: list[dict[str, Any]], output: str) -> None:
-    rows = [{name: _plain(value) for name, value in row.items()} for row in values]
-    match output:
-        case "json":
-            print(jsonlib.dumps([_numbers(row) for row in rows], indent=2, ensure_ascii=False, default=str))
-        case "csv":
-            writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        case _:
-            from rich.console import Console
-            from rich.table import Table
-
-            table = Table(*names, box=None)
-            for row in rows:
-                table.add_row(*("" if value is None else str(value) for value in row.values()))
-            Console().print(table)
-
-
-def _plain(value: Any) -> Any:
-    """Money to a millionth, as the bill has it; everything else as it is."""
-    from stagebook.cost.bill import MICRO
-
-    return value.quantize(MICRO) if isinstance(value, Decimal) else value
-
-
-def _numbers(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: float(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+    print_rows(answer.column_names, answer.to_pylist(), output)

@@ -55,7 +55,8 @@ def _run_started(event: Event) -> RunRecord:
 
 def _leg(event: Event) -> Leg:
     profiles = {name: spec.get("profile") for name, spec in event["stages"].items()}
-    return Leg(event["at"], profiles, event.get("rates", {}), event.get("reserved_usd", 0.0))
+    rates, reserved_usd = event.get("rates", {}), event.get("reserved_usd", 0.0)
+    return Leg(event["at"], profiles, rates, reserved_usd, machine=event.get("machine", {}))
 
 
 def _run_resumed(record: RunRecord, event: Event) -> None:
