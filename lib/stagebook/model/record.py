@@ -127,6 +127,7 @@ class RunRecord:
     pins: dict[str, int] = field(default_factory=dict)
     legs: list[Leg] = field(default_factory=list)
     over_budget: dict[str, str] = field(default_factory=dict)  # stage → why it was not started
+    minutes: list[dict[str, Any]] = field(default_factory=list)  # what the machine did, see `run.meter`
 
     @property
     def gate(self) -> dict[str, Any] | None:

@@ -50,6 +50,7 @@ def random_run(number: int) -> Story:
                 continue
             lasts = round(chance.uniform(0, 9_000), 3)
             story.attempt(stage, round(now, 3), lasts, chance.choice(["succeeded", "failed", "timeout"]))
+            story.minute(round(now, 3), round(now + min(60, lasts), 3), stage, busy=chance.uniform(0, 100))
             now += lasts * chance.uniform(0.5, 1.2)
         if chance.random() < 0.3:
             story.reused("w", round(chance.uniform(0, 3), 6))
@@ -121,7 +122,7 @@ def test_a_start_up_that_ends_an_hour_before_its_run_begins_is_not_entered_twice
     assert {row["record_type"] for row in held(tmp_path)} == {"ORIGINAL"}
 
 
-@pytest.mark.parametrize("survived", range(8))
+@pytest.mark.parametrize("survived", range(len(post.names()) + 1))
 def test_an_entry_that_was_cut_off_is_completed(tmp_path, monkeypatch, survived):
     """The process dies before its commit number `survived`; whoever enters the run later enters the rest."""
     record, real, commits = random_run(3).record, appending.Growing.append, []
@@ -189,6 +190,42 @@ def test_a_task_whose_upstream_changes_is_told_with_its_time_in_whatever_order_r
             enter(story.ended(9).record, tmp_path)
     told = held(tmp_path, "lakeflow.job_tasks")
     assert sorted(row["depends_on_keys"] for row in told) == [[], ["y"]]
+
+
+def test_a_minute_is_told_once_a_cluster_and_of_the_machine_that_was_measured(tmp_path):
+    story = (
+        Story({"x": "p", "y": "p", "z": "s", "w": None}, RATES)
+        .attempt("x", 0, 90)
+        .attempt("y", 0, 90)
+        .attempt("z", 30, 9)
+    )
+    story.attempt("w", 100, 9).minute(0, 60, "x", "y", "z").minute(60, 90, "x", "y", busy=99.5).minute(100, 109, "w")
+    for record in (story.record, story.ended(200).record):
+        enter(record, tmp_path)
+    told = held(tmp_path, "compute.node_timeline")
+    seconds = {
+        (row["cluster_id"], (row["end_time"] - row["start_time"]).seconds): row["cpu_user_percent"] for row in told
+    }
+    assert seconds == {("r1-0-p", 60): 50, ("r1-0-p", 30): 99.5, ("r1-0-s", 60): 50}
+    assert len(told) == 3
+    assert {(row["instance_id"], row["node_type"], row["driver"]) for row in told} == {
+        ("laptop", "LOCAL:2x8192MB", True)
+    }
+
+
+def test_minutes_of_a_leg_are_of_its_clusters(tmp_path):
+    story = Story({"x": "p"}, [rated()]).attempt("x", 0, 60, "failed").minute(0, 60, "x").ended(70, "failed", 1)
+    story.resumed(100).attempt("x", 101, 20).minute(101, 121, "x").ended(130)
+    enter(story.record, tmp_path)
+    assert [row["cluster_id"] for row in held(tmp_path, "compute.node_timeline")] == ["r1-0-p", "r1-1-p"]
+
+
+def test_node_types_are_those_of_the_prices_and_this_machine(tmp_path):
+    for number in (1, 2):
+        enter(Story(PROFILES, RATES, f"run-{number}").attempt("x", 0, 9).ended(10).record, tmp_path)
+    sizes = {row["node_type"]: (row["core_count"], row["memory_mb"]) for row in held(tmp_path, "compute.node_types")}
+    assert sizes == {"i3.xlarge": (4, 31232), "c5.2xlarge": (8, 16384), "LOCAL:2x8192MB": (2, 8192)}
+    assert counts(tmp_path)["compute.node_types"] == 3
 
 
 @pytest.mark.parametrize(
