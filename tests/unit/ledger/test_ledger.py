@@ -3,6 +3,7 @@
 import random
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from fixtures.bills import I3, Story, at, rated
@@ -12,8 +13,9 @@ from stagebook.engines import appending
 from stagebook.errors import ConfigError
 from stagebook.ledger import post, questions
 from stagebook.ledger.columns import arrow_type, schema
+from stagebook.model.events import fold
 from stagebook.model.pricing import Cluster, Compute
-from stagebook.model.record import RunRecord
+from stagebook.model.record import AttemptStatus, RunRecord
 from stagebook.storage import runs
 from stagebook.storage.journal import Journal
 from stagebook.track.projection import run_view
@@ -86,19 +88,50 @@ def test_types_are_read_as_sql_writes_them():
         arrow_type("money")
 
 
-def test_record_mlflow_and_the_platforms_sql_tell_the_same_cents_over_200_runs(tmp_path):
-    history = [random_run(number).record for number in range(200)]
-    for start in range(0, 200, 10):
-        post.post(history[start : start + 10], tmp_path, TODAY)
-    answers = asked(tmp_path)
+@pytest.fixture(scope="module")
+def history(tmp_path_factory) -> tuple[list[RunRecord], Path]:
+    """200 runs, and the tables that they were entered into: as they ended, and half of them before, as they stood."""
+    tables, records = tmp_path_factory.mktemp("history"), [random_run(number).record for number in range(200)]
+    for start in range(0, 200, 50):
+        begun = [random_run(number) for number in range(start, start + 50, 2)]
+        post.post([early for story in begun if (early := fold(story.events[: len(story.events) // 2]))], tables, TODAY)
+        post.post(records[start : start + 50], tables, TODAY)
+    return records, tables
+
+
+def agree(records: list[RunRecord], answers: dict[str, Decimal]) -> None:
+    """Record, `run.json`, MLflow and what SQL says of a run are the same to a millionth of a dollar."""
     assert len(answers) > 190  # some runs reuse everything
-    for record in history:
+    for record in records:
         billed = bill.of(record)
         assert round(answers.get(record.run_id, Decimal(0)), 6) == billed.total.total.likely
+        assert runs.to_json(record)["cost"]["estimated_usd"] == billed.to_json()["estimated_usd"]
         metrics = run_view(record, final=True).metrics
         assert not billed.stages or metrics["cost.estimated_usd"][0] == billed.to_json()["estimated_usd"]
-    (row,) = questions.ask(questions.cost_by(()), tmp_path).to_pylist()
-    assert round(row["usd"], 6) == sum(bill.of(record).total.total.likely for record in history) > 1000
+
+
+def test_the_history_has_all_that_a_run_may_meet(history):
+    attempts = [at for record in history[0] for stage in record.stages.values() for at in stage.attempts]
+    assert sum(at.status is AttemptStatus.INTERRUPTED for at in attempts) > 20  # killed, and resumed
+    assert sum(at.status is AttemptStatus.FAILED for at in attempts) > 100
+    assert sum(len(record.legs) > 1 for record in history[0]) > 50
+    assert sum(bool(bill.of(record).total.saved) for record in history[0]) > 50
+    assert {row["record_type"] for row in held(history[1])} == {"ORIGINAL", "RETRACTION", "RESTATEMENT"}
+
+
+def test_record_mlflow_and_the_platforms_sql_tell_the_same_cents_over_200_runs(history):
+    records, tables = history
+    agree(records, asked(tables))
+    (row,) = questions.ask(questions.cost_by(()), tables).to_pylist()
+    assert round(row["usd"], 6) == sum(bill.of(record).total.total.likely for record in records) > 1000
+
+
+def test_so_does_spark(history, spark):
+    records, tables = history
+    sql = questions.RUN_COST
+    for name, table in post.names().items():
+        sql = sql.replace(name, f"delta.`{post.folder(tables, table)}`")  # there is no catalog `system` here
+    agree(records, {row["run_id"]: row["usd"] for row in spark.session.sql(sql).toArrow().to_pylist()})
 
 
 def test_a_run_is_entered_once_however_often_it_is_told(tmp_path):
