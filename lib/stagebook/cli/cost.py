@@ -24,6 +24,8 @@ def cost(
     trend: Annotated[bool, Parameter(negative=())] = False,
     since: str | None = None,
     plot: Path | None = None,
+    reconcile: Annotated[bool, Parameter(negative=())] = False,
+    actual: Path | None = None,
     output: Annotated[Literal["table", "csv", "json"], Parameter(name="--format")] = "table",
     params: Files = (),
     runs_dir: Path | None = None,
@@ -45,6 +47,10 @@ def cost(
         A commit, a run id or a date to compare at, instead of the last change of code, engine or profile.
     plot:
         File for a chart of the trend (SVG).
+    reconcile:
+        Job run by job run instead: the estimate, and what Databricks billed, from the workspace's system tables.
+    actual:
+        Folder of Delta tables to take for the workspace's, instead of asking Spark (implies --reconcile).
     output:
         How to print the answer.
     params:
@@ -61,6 +67,10 @@ def cost(
     from stagebook.ledger.questions import ask, cost_by
 
     found = pipeline(params, warehouse, runs_dir)
+    if reconcile or actual is not None:
+        from stagebook.cli.reconciling import show
+
+        return show(found, actual, output)
     if trend or since or plot:
         return _trend(found, since, plot, output)
     names = [name for name in by.split(",") if name]

@@ -89,6 +89,7 @@ def _usage(record: RunRecord, charge: Charge, line: Line, cloud: str) -> Row:
         "usage_date": charge.start.date(),
         "custom_tags": {
             **rate.cluster.custom_tags,
+            "pipeline": record.pipeline,
             "stage": charge.stage,
             "attempt": str(charge.attempt),
             "spent_on": charge.kind.value,
@@ -175,7 +176,13 @@ def _node_types(record: RunRecord) -> Iterator[Row]:
 
 
 def _job(record: RunRecord) -> Row:
-    return {**OWNER, "job_id": record.pipeline, "name": record.pipeline, "change_time": _time(record.started_at)}
+    return {
+        **OWNER,
+        "job_id": record.pipeline,
+        "name": record.pipeline,
+        "tags": {"pipeline": record.pipeline},
+        "change_time": _time(record.started_at),
+    }
 
 
 def _tasks(record: RunRecord) -> Iterator[Row]:
