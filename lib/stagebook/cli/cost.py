@@ -11,6 +11,7 @@ from stagebook.cli.output import print_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stagebook.cost.trend import Point
     from stagebook.model.pipeline import Pipeline
 
 Files = Annotated[tuple[str, ...], Parameter(negative=())]
@@ -96,11 +97,27 @@ def _trend(found: "Pipeline", since: str | None, plot: Path | None, output: str)
         from stagebook.report.trend import svg
 
         write_text(plot, svg(told, f"{found.name}: cost and time of {len(told)} runs"))
-    rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in told]
+    if output == "table":
+        rows = [_row(point) for point in told]
+    else:
+        rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in told]
     print_rows(list(rows[0]), rows, output)
     if place is not None:
         print(compare(told, place).to_text(), file=sys.stdout if output == "table" else sys.stderr)
     return 0
+
+
+def _row(point: "Point") -> dict[str, str]:
+    """A run in what a terminal of 80 columns has room for."""
+    return {
+        "run": point.run_id,
+        "commit": point.commit[:7],
+        "s": f"{point.seconds:.1f}",
+        "USD": f"{point.usd:.4f}",
+        "saved": f"{point.saved_usd:.4f}",
+        "reused": f"{point.reused}/{point.stages}",
+        "changes": ", ".join(point.changes),
+    }
 
 
 def _print(answer: "pa.Table", output: str) -> None:

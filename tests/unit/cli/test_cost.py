@@ -13,6 +13,18 @@ def printed(capsys, *words) -> str:
     return capsys.readouterr().out
 
 
+def test_the_trend_fits_a_terminal_of_80_columns(history, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = printed(capsys, "cost", "--trend").splitlines()
+    assert lines[0].split() == ["run", "commit", "s", "USD", "saved", "reused", "changes"]
+    assert lines[1].split()[:3] == ["20261125T120000Z-abcdef", "aaaaaaa", "620.0"]
+    assert lines[3].split()[-1] == "code"
+    assert max(map(len, lines[:5])) <= 80
+    assert lines[5].startswith("since 20261125T120002Z-abcdef (code): cost -")
+    rows = json.loads(printed(capsys, "cost", "--trend", "--format", "json"))
+    assert len(rows[0]) == 9
+
+
 def test_estimates_are_set_against_a_copy_of_a_workspaces_tables(history, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     printed(capsys, "cost")  # which enters the runs: they stand for the workspace's
