@@ -10,7 +10,7 @@ from typing import Any
 from stagebook.cost.rates import rate
 from stagebook.errors import ConfigError
 from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
-from stagebook.model.pricing import Budget, PriceBook, Rate
+from stagebook.model.pricing import Budget, Market, PriceBook, Rate
 from stagebook.notebook.outline import outline
 from stagebook.notebook.parameters import Parameter, declared
 from stagebook.params import checks, external, merge, overrides, prices, structure
@@ -138,6 +138,7 @@ def assemble(
         deployment=deployment(spec),
         params_files=tuple(_relative(file, root) for file in files),
         rates=_rates(spec, book),
+        market=Market(book, prices.terms(spec.cost)),
         pools=dict(spec.pools),
         budget=_budget(spec, flags),
     )
