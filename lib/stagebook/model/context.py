@@ -10,6 +10,9 @@ from stagebook.model.pipeline import SparkSettings, Tracking
 VARIABLE = "STAGEBOOK_CONTEXT"
 """The environment variable that names the context's file in a kernel."""
 
+MAX_SCRAP_BYTES = 48 * 1024
+"""Databricks' limit of a task value; the same for scraps, so that a pipeline that runs here runs there."""
+
 REGISTRY = ".registry.json"
 """Ends the name of the file in which an attempt keeps how it has used the model registry."""
 
