@@ -66,3 +66,26 @@ class PathRefused(StandinError, ValueError):
         return cls(
             f"{path}: {why}\n  Files are reached here as /Volumes/<catalog>/<schema>/<volume>/… or as local paths."
         )
+
+
+class SparkNotHere(StandinError):
+    """A notebook uses Spark's session, and its stage computes on another engine."""
+
+    @classmethod
+    def of(cls, stage: str, engine: str) -> Self:
+        return cls(
+            f"the notebook uses `spark`, and stage '{stage}' computes on {engine}.\n"
+            f"  Say in the parameter file: stages.{stage}.engine: spark (or run with --engine spark)."
+        )
+
+
+class PackageMissing(StandinError):
+    """A notebook installs a package that this environment does not have."""
+
+    @classmethod
+    def of(cls, wanted: str, found: str | None) -> Self:
+        there = "is not there" if found is None else f"is there as {found}"
+        return cls(
+            f"%pip install {wanted}: it {there}, and notebooks do not change the environment of the pipeline.\n"
+            f"  Install it once: uv add '{wanted}', or pip install '{wanted}'."
+        )
