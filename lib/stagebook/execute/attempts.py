@@ -12,7 +12,7 @@ from stagebook.execute.crew import Crew
 from stagebook.execute.guests import TaskValues
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.execute.retry import should_retry, wait_seconds
-from stagebook.execute.reusing import INGREDIENTS, Begun, Found, versions_read
+from stagebook.execute.reusing import INGREDIENTS, Begun, Found, makers, versions_read
 from stagebook.execute.spark import SparkPlace
 from stagebook.execute.supervise import run_attempt
 from stagebook.model.context import REGISTRY, VARIABLE, StageContext
@@ -133,7 +133,7 @@ def glued(record: RunRecord, stage: str, scrap: str) -> Any:
 
 def pinned(pipeline: Pipeline, stage: Stage, record: RunRecord) -> dict[str, int]:
     """The version of each table that the stage reads: what this run committed, else as of the run's start."""
-    return versions_read(stage, record.pins, [record.stages[name].outputs for name in pipeline.stages])
+    return versions_read(stage, record.pins, [record.stages[name].outputs for name in makers(pipeline, stage)])
 
 
 def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[Begun, Outcome]:

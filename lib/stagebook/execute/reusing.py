@@ -224,11 +224,10 @@ class Results:
         if record is None:
             raise NothingToAccept.of(stage.name, str(self.pipeline.places.runs))
         parameters = resolve(dict(stage.parameters), lambda up, scrap: record.stages[up].scraps.get(scrap))
-        outputs = [record.stages[name].outputs for name in self.pipeline.stages if name in record.stages]
+        outputs = [record.stages[name].outputs for name in makers(self.pipeline, stage) if name in record.stages]
         values = guests.task_values(stage, self.pipeline.stages, lambda up: _scraps(record, up))
-        ingredients = self.ingredients(
-            stage, {**parameters, **guests.counted(values)}, versions_read(stage, tables, outputs)
-        )
+        counted = {**parameters, **guests.counted(values)}
+        ingredients = self.ingredients(stage, counted, versions_read(stage, tables, outputs))
         before = self._before(stage)
         changes = (
             reuse.differences(before[0], ingredients, before[1]) if before else ["what it depended on is not kept"]
@@ -236,6 +235,12 @@ class Results:
         if changes:
             results.remember(self.pipeline.places.runs, ingredients.key, Kept(record.run_id, accepted=True))
         return record.run_id, ", ".join(changes) or None
+
+
+def makers(pipeline: Pipeline, stage: Stage) -> list[str]:
+    """The stages that write a table which this one reads, in their order."""
+    reads = set(stage.reads)
+    return [name for name, other in pipeline.stages.items() if not reads.isdisjoint(other.writes)] if reads else []
 
 
 def versions_read(stage: Stage, otherwise: Mapping[str, int], outputs: Iterable[Mapping[str, Any]]) -> dict[str, int]:
