@@ -62,7 +62,7 @@ def test_what_is_no_reference_stays_as_it_stands(text):
         ("{{job.parameters.sed}}", "Did you mean 'job.parameters.seed'"),
         ("{{tasks.prep.values.row}}", "Did you mean 'tasks.prep.values.rows'"),
         ("{{tasks.train.values.auc}}", "there is no 'tasks.train.values.auc'"),
-        ("x{{task.nam}}y", "Did you mean 'task.name'"),
+        ("x{{task.namee}}y", "Did you mean 'task.name'"),
         ("{{workspace.name}}", "there is no 'workspace.name'"),
         ("{{input.day}}", "there is no 'input.day'"),
     ],
