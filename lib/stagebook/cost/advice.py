@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from stagebook.cost import rules
+from stagebook.cost import rules, waste
+from stagebook.cost.needs import HEADROOM, RUNTIME_GB, SPARE_CORES, Need, needs
 from stagebook.cost.rules import Advice, Subject
-from stagebook.cost.sizing import HEADROOM, RUNTIME_GB, SPARE_CORES, Keys, Need, Replay, Step, in_words, needs, smaller
+from stagebook.cost.sizing import LEAST_SHARE, Keys, Replay, Step, in_words, smaller
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Advised:
         return (
             f"Measured on {where}. A vCPU is taken to be as fast as one of these cores, and a stage to take as long on "
             f"every machine that is large enough for it: {SPARE_CORES} times its mean use of cores (never more than "
-            f"there were), {HEADROOM} times the memory of its largest process, and {RUNTIME_GB} GiB for the cluster's "
+            "there were; all of them where other work kept them busy), "
+            f"{HEADROOM} times the memory of its largest process, and {RUNTIME_GB} GiB for the cluster's "
             "own runtime, which is a guess. What computes in one process has no use for workers. What Spark's server "
             "took, spill, skew and disks are not in these figures. Try a change once before you rely on it."
         )
@@ -60,10 +62,11 @@ def advise(subject: Subject) -> Advised:
         advice.append(_size(step, known))
         settings, usd = step.change.settings, step.after
     more = (
-        rules.auto_termination, rules.start_up, rules.autoscaling, rules.retries, rules.recomputed, rules.collected,
-        rules.tables,
+        rules.auto_termination, rules.start_up, rules.autoscaling, waste.retries, waste.recomputed, waste.collected,
+        waste.tables,
     )  # fmt: skip
-    advice += [found for rule in more for found in rule(subject, settings, replay)]
+    told = [found for rule in more for found in rule(subject, settings, replay)]
+    advice += [found for found in told if found.usd_per_run is None or found.usd_per_run > usd_now * LEAST_SHARE]
     priced = subject.settings
     return Advised(
         advice=tuple(advice),
@@ -91,7 +94,8 @@ def _size(step: Step, known: Mapping[str, Need]) -> Advice:
     used = "; ".join(f"{stage} used {known[stage].to_text()}" for stage in change.stages)
     to = ", ".join(f"{path[-1]}: {'null' if value is None else value}" for path, value in change.keys.items())
     first = next(iter(change.keys))
-    key, to = (".".join(first), str(change.keys[first])) if len(change.keys) == 1 else (".".join(first[:-1]), to)
+    several = len(change.keys) > 1
+    key, to = (".".join(first[:-1]), f"{{{to}}}") if several else (".".join(first), str(change.keys[first]))
     found = f"{used}. It has {in_words(change.before)}: {change.text}"
     return Advice("size", change.about, found, key, to, step.before - step.after, change.keys)
 

@@ -1,18 +1,16 @@
-"""Rules worth checking: each tells what it found, with figures, or nothing where the data do not decide it."""
+"""Rules on profiles: each tells what it found, with figures, or nothing where the data do not decide it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from statistics import median
 from typing import Any
 
-from stagebook.cost.estimate import estimate
-from stagebook.cost.history import input_bytes, runs_in_words, table_bytes
+from stagebook.cost.history import input_bytes, table_bytes
 from stagebook.cost.rates import rate
 from stagebook.cost.sizing import Keys, Replay, Settings, in_words
 from stagebook.model.pipeline import Pipeline
 from stagebook.model.pricing import Compute, Rate
-from stagebook.model.record import Attempt, AttemptStatus, RunRecord, StageRecord
+from stagebook.model.record import RunRecord
 from stagebook.model.upkeep import Description
 
 LONG_MINUTES = 30
@@ -23,12 +21,6 @@ SHORT_MINUTES = 10
 
 VARIES = 4
 """Inputs that differ by this factor ask for clusters of different sizes."""
-
-COLLECTED_BYTES = 2 * 1024**3
-"""A notebook that computes on Spark holds its libraries, half a GiB; where it held so much, it has collected."""
-
-LARGE_BYTES = 10**9
-"""A smaller table is read whole in a second or two: its order saves nobody anything."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +113,7 @@ def auto_termination(subject: Subject, settings: Settings, replay: Replay) -> It
         if before.cluster.compute is not Compute.ALL_PURPOSE:
             continue
         minutes, key = before.cluster.idle_minutes, f"profiles.{name}.autotermination_minutes"
-        each = f"each hour that it waits costs {_dollars(before.usd_per_hour.likely)} USD"
+        each = f"each hour that it waits costs {dollars(before.usd_per_hour.likely)} USD"
         if not minutes:
             yield Advice("auto_termination", f"profile {name}", f"it never stops by itself; {each}", key, "10")
         elif minutes > LONG_MINUTES:
@@ -146,7 +138,7 @@ def start_up(subject: Subject, settings: Settings, replay: Replay) -> Iterator[A
         total = replay.average(b.stage(stage).total.likely for b in replay.bills(settings) for stage in users)
         if costs[best] < usual and idle * 2 > total:
             found = (
-                f"{_dollars(idle)} of the {_dollars(total)} USD of {', '.join(users)} go into starting and waiting. "
+                f"{dollars(idle)} of the {dollars(total)} USD of {', '.join(users)} go into starting and waiting. "
                 f"On `{best}`, which does neither, if {settings.rates[best].cluster.dbu_per_hour} DBU an hour, "
                 "the file's own figure, is what it takes, and its size is enough: try it"
             )
@@ -175,7 +167,7 @@ def autoscaling(subject: Subject, settings: Settings, replay: Replay) -> Iterato
             if read and max(read) >= VARIES * min(read):
                 found = (
                     f"{high} workers, whether {stage} reads {min(read) / 1e6:,.0f} or {max(read) / 1e6:,.0f} MB; "
-                    f"a worker costs {_dollars(_of_a_worker(subject, before))} USD an hour"
+                    f"a worker costs {dollars(_of_a_worker(subject, before))} USD an hour"
                 )
                 bounds = f"{{min_workers: 1, max_workers: {high}}}"
                 yield Advice("autoscaling", f"profile {name}", found, f"profiles.{name}.autoscale", bounds)
@@ -190,107 +182,10 @@ def _of_a_worker(subject: Subject, before: Rate) -> Decimal:
     return before.usd_per_hour.likely - less.usd_per_hour.likely if less else Decimal(0)
 
 
-def retries(subject: Subject, settings: Settings, replay: Replay) -> Iterator[Advice]:
-    """Retries that cost more than they save: a retry that succeeds saves a resumption the start-up of a cluster."""
-    bills = replay.bills(settings)
-    for name in subject.pipeline.stages:
-        again = [
-            (attempt, billed.attempt(name, attempt.n).likely)
-            for record, billed in zip(replay.records, bills, strict=True)
-            if name in record.stages
-            for attempt in _retries(record, record.stages[name])
-        ]
-        failed = [usd for attempt, usd in again if attempt.status is not AttemptStatus.SUCCEEDED]
-        helped = len(again) - len(failed)
-        priced = settings.rate(name)
-        spared = estimate(priced, priced.startup_seconds).likely * helped if priced else Decimal(0)
-        if len(failed) >= 2 and sum(failed) > spared:
-            found = (
-                f"{len(failed)} of {len(again)} retries failed and cost {_dollars(sum(failed))} USD; "
-                f"those that helped spared {_dollars(spared)} USD of starting a cluster for a resumption"
-            )
-            saved = replay.average([*failed, -spared])
-            yield Advice("retries", name, found, f"stages.{name}.max_retries", "0", saved)
-
-
-def _retries(record: RunRecord, stage: StageRecord) -> Iterator[Attempt]:
-    """The attempts that followed a failed one of the same leg."""
-    begins = [leg.started_at for leg in record.legs]
-    for before, attempt in zip(stage.attempts, stage.attempts[1:], strict=False):
-        if not any(before.started_at < begin <= attempt.started_at for begin in begins):
-            yield attempt
-
-
-def recomputed(subject: Subject, settings: Settings, replay: Replay) -> Iterator[Advice]:
-    """Results that an earlier run had already, and that were computed again."""
-    bills = replay.bills(settings)
-    for name, stage in subject.pipeline.stages.items():
-        known: set[str] = set()
-        spent: list[Decimal] = []
-        for record, billed in zip(replay.records, bills, strict=True):
-            ran = record.stages.get(name)
-            key = ran.reuse.get("key") if ran else None
-            if ran and key and any(attempt.status is AttemptStatus.SUCCEEDED for attempt in ran.attempts):
-                if key in known:
-                    spent.append(billed.stage(name).total.likely)
-                known.add(key)
-        if sum(spent):
-            found = (
-                f"in {runs_in_words(len(spent))} it computed what an earlier run had, from the same code, parameters "
-                f"and tables: {_dollars(sum(spent))} USD"
-            )
-            key, to = (f"stages.{name}.reuse", "auto") if not stage.reuse else ("--no-reuse, --force", "leave out")
-            yield Advice("recomputed", name, found, key, to, replay.average(spent))
-
-
-def collected(subject: Subject, settings: Settings, replay: Replay) -> Iterator[Advice]:
-    """Stages on Spark whose notebook holds what it should leave there. Who fits a model has to hold its rows."""
-    for name, stage in subject.pipeline.stages.items():
-        if subject.engine(name) != "spark" or "fit" in stage.work:
-            continue
-        ran = [record.stages[name] for record in subject.records if name in record.stages]
-        peaks = [at.peak_rss_bytes for one in ran if one.engine == "spark" for at in one.attempts if at.peak_rss_bytes]
-        if peaks and median(peaks) >= COLLECTED_BYTES:
-            found = (
-                f"computes on Spark, yet its notebook held {median(peaks) / 1024**3:.1f} GiB itself (the middle of "
-                f"{runs_in_words(len(peaks))}): what it collected. Aggregate first, or compute where it fits"
-            )
-            yield Advice("collects", name, found, f"stages.{name}.engine", "polars, if it all fits into memory")
-
-
-def tables(subject: Subject, settings: Settings, replay: Replay) -> Iterator[Advice]:
-    """Tables with partitions that are too small, and large ones that conditions read although nothing orders them."""
-    for seen in subject.tables:
-        name, about = seen.name, seen.description
-        where = f"layout of `{name}` in its schema"
-        if seen.small_partitions:
-            yield Advice("over_partitioned", f"table {name}", seen.small_partitions, where, "z_order")
-        asked = _asked(subject, name)
-        layout, size = about.layout, about.size_bytes or 0
-        ordered = {*layout.partition_by, *layout.z_order} if layout else set()
-        if asked and layout and size >= LARGE_BYTES and (about.files or 0) > 1 and not ordered & asked.keys():
-            column = next(iter(asked))
-            found = (
-                f"{size / 1e9:.1f} GB in {about.files} files; {', '.join(asked[column])} read it by `{column}`, "
-                "and no order lets them skip a file"
-            )
-            yield Advice("unordered", f"table {name}", found, where, f"z_order by {column}")
-
-
-def _asked(subject: Subject, table: str) -> Mapping[str, list[str]]:
-    """The columns that conditions on a table are about, and the stages that have them."""
-    found: dict[str, list[str]] = {}
-    for name, stage in subject.pipeline.stages.items():
-        narrowed = stage.narrowed.get(table)
-        for column, *_ in narrowed.where if narrowed else ():
-            if name not in found.setdefault(column, []):
-                found[column].append(name)
-    return found
-
-
 def _hourly(found: Rate) -> str:
-    return f"{_dollars(found.usd_per_hour.likely)} USD an hour ({in_words(found)})"
+    return f"{dollars(found.usd_per_hour.likely)} USD an hour ({in_words(found)})"
 
 
-def _dollars(usd: Decimal | int) -> str:
+def dollars(usd: Decimal | int) -> str:
+    """A figure for a sentence: cents, below a dollar four decimals."""
     return f"{usd:.2f}" if abs(usd) >= 1 else f"{usd:.4f}"

@@ -1,26 +1,17 @@
-"""What stages needed of a machine, as measured, and which profiles would have been enough for them."""
+"""Which profiles would have been enough for stages: what runs would have cost under other settings."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from math import ceil
 from typing import Any
 
 from stagebook.cost import bill
 from stagebook.cost.history import LAST
+from stagebook.cost.needs import Need
 from stagebook.cost.rates import rate
 from stagebook.model.pricing import Market, NodeSize, NodeType, Rate
-from stagebook.model.record import Attempt, AttemptStatus, RunRecord
-
-HEADROOM = Decimal("1.5")
-"""Memory that a machine must have, as a multiple of the most that was held."""
-
-RUNTIME_GB = Decimal(4)
-"""Memory that the cluster's own runtime takes: a guess."""
-
-SPARE_CORES = 2
-"""Cores that a machine must have, as a multiple of the mean use: work comes in bursts."""
+from stagebook.model.record import RunRecord
 
 LEAST_SHARE = Decimal("0.01")
 """What saves less than this share of a run is not worth a change."""
@@ -53,87 +44,6 @@ class Settings:
     def rated(self, found: Rate) -> "Settings":
         """With another cluster under a profile's name."""
         return replace(self, rates={**self.rates, found.profile: found})
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a stage took: the most memory of its largest process in GiB, the highest mean use of cores, in `runs` runs.
-
-    `cores_there` is how many the machine had that it ran on; None where the journals do not tell.
-    """
-
-    runs: int
-    peak_gb: Decimal
-    cores: Decimal
-    cores_there: int | None
-
-    @property
-    def memory_gb(self) -> Decimal:
-        """GiB that a machine must have."""
-        return self.peak_gb * HEADROOM + RUNTIME_GB
-
-    @property
-    def vcpu(self) -> int:
-        """Cores that a machine must have, for a stage to take as long: it cannot have used more than were there."""
-        wanted = ceil(self.cores * SPARE_CORES)
-        return max(1, wanted if self.cores_there is None else min(wanted, self.cores_there))
-
-    def fits(self, node: NodeSize | NodeType) -> bool:
-        """Whether a machine would have been enough."""
-        return node.memory_gb >= self.memory_gb and node.vcpu >= self.vcpu
-
-    def to_text(self) -> str:
-        """`at most 0.9 GiB and 1.2 of 2 cores in 12 runs`."""
-        there = f" of {self.cores_there}" if self.cores_there else ""
-        runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
-        return f"at most {self.peak_gb:.2f} GiB and {self.cores:.1f}{there} cores in {runs}"
-
-
-def needs(records: Iterable[RunRecord]) -> tuple[dict[str, Need], dict[str, str]]:
-    """What each stage needed, and why nothing can be said of others.
-
-    Args:
-        records: runs of one pipeline, oldest first. The last 30 successes of a stage count, on the engine of the last.
-    """
-    told: dict[str, list[tuple[str | None, Attempt, int | None]]] = {}
-    died: set[str] = set()
-    for record in records:
-        for name, stage in record.stages.items():
-            for attempt in stage.attempts:
-                if attempt.status is AttemptStatus.SUCCEEDED:
-                    told.setdefault(name, []).append((stage.engine, attempt, _cores_there(record, attempt)))
-                elif (attempt.error or {}).get("type") == "OutOfMemory":
-                    died.add(name)
-    found: dict[str, Need] = {}
-    unknown: dict[str, str] = {}
-    for name, samples in told.items():
-        engine = samples[-1][0]
-        alike = [(attempt, there) for used, attempt, there in samples if used == engine][-LAST:]
-        need = _need(alike)
-        if engine == "spark":
-            unknown[name] = "it computes on Spark, whose memory and CPU are not those of the attempt"
-        elif name in died:
-            unknown[name] = "an attempt of it ran out of memory"
-        elif need is None:
-            unknown[name] = "its attempts were not measured"
-        else:
-            found[name] = need
-    return found, unknown
-
-
-def _need(samples: Sequence[tuple[Attempt, int | None]]) -> Need | None:
-    peaks = [attempt.peak_rss_bytes for attempt, _ in samples if attempt.peak_rss_bytes]
-    used = [attempt.cpu_seconds / attempt.seconds for attempt, _ in samples if attempt.cpu_seconds and attempt.seconds]
-    if not peaks or not used:
-        return None
-    there = [cores for _, cores in samples if cores is not None]
-    return Need(len(samples), Decimal(max(peaks)) / 1024**3, Decimal(str(max(used))), max(there, default=None))
-
-
-def _cores_there(record: RunRecord, attempt: Attempt) -> int | None:
-    """The cores of the machine that an attempt ran on."""
-    legs = [leg for leg in record.legs if leg.started_at <= attempt.started_at]
-    return legs[-1].machine.get("cores") if legs else None
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,29 @@ def test_what_nobody_has_measured_stays_as_it_is(had, gets):
     assert told.keys == ({("profiles", "big", "node_type_id"): gets} if gets else {})
 
 
+@pytest.mark.parametrize(
+    ("cores", "busy", "node"),
+    [
+        (0.5, 40, "m5.large"),
+        (0.5, 95, "c5.xlarge"),  # of four cores it had half a one, and others had the rest
+        (3.9, 95, "c5.xlarge"),  # it had them itself
+    ],
+)
+def test_on_a_machine_that_others_kept_busy_nobody_knows_what_a_stage_could_have_used(cores, busy, node):
+    found = pipeline({"fit": "big"}, {"big": BIG})
+    run = story(found)
+    run.events[0]["machine"] = {"name": "laptop", "cores": 4, "memory_bytes": 2**34}
+    told = advised(
+        found,
+        run.attempt("fit", 0, 90, cores=cores)
+        .minute(0, 60, "fit", busy=busy)
+        .minute(60, 90, "fit", busy=busy)
+        .ended(99),
+    )
+    assert told.keys == {("profiles", "big", "node_type_id"): node}
+    assert ("other work had the rest" in told.advice[0].found) == (node == "c5.xlarge" and cores < 1)
+
+
 def test_of_several_runs_the_one_that_took_most_counts():
     found = pipeline({"fit": "big"}, {"big": BIG, "small": SMALL})
     runs = [story(found, f"r{n}").attempt("fit", 0, 60, peak_gb=peak).ended(70) for n, peak in enumerate((1, 9, 1))]
@@ -224,7 +247,26 @@ def test_what_an_earlier_run_had_already_is_told_with_what_it_cost_again(reuse, 
     runs = [story(found, f"r{n}").attempt("fit", 0, 60, reuse={"key": key}).ended(70) for n, key in enumerate("aab")]
     (one,) = advised(found, *runs).advice
     assert (one.rule, one.key) == ("recomputed", key)
-    assert "in 1 run it computed what an earlier run had" in one.found
+    assert "in 1 run it computed from the same code, parameters and tables what an earlier run had" in one.found
+
+
+def test_stages_that_were_forced_to_run_again_are_one_line():
+    found = pipeline({"a": "small", "b": "small"}, {"small": SMALL})
+    runs = []
+    for n in range(2):
+        run = story(found, f"r{n}").attempt("a", 0, 60, reuse={"key": "a"}).attempt("b", 61, 60, reuse={"key": "b"})
+        runs.append(run.ended(130))
+    (one,) = advised(found, *runs).advice
+    assert (one.about, one.key) == ("a, b", "--no-reuse, --force")
+
+
+def test_what_saves_less_than_a_hundredth_of_a_run_is_not_worth_a_line():
+    found = pipeline({"long": "small", "fit": "small"}, {"small": SMALL})
+    runs = [
+        story(found, f"r{n}").attempt("long", 0, 7200).attempt("fit", 7200, 5, reuse={"key": "k"}).ended(7300)
+        for n in range(2)
+    ]  # fmt: skip
+    assert not advised(found, *runs).advice
 
 
 @pytest.mark.parametrize(
