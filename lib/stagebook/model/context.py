@@ -10,13 +10,20 @@ from stagebook.model.pipeline import SparkSettings, Tracking
 VARIABLE = "STAGEBOOK_CONTEXT"
 """The environment variable that names the context's file in a kernel."""
 
+MAX_SCRAP_BYTES = 48 * 1024
+"""Databricks' limit of a task value; the same for scraps, so that a pipeline that runs here runs there."""
+
 REGISTRY = ".registry.json"
 """Ends the name of the file in which an attempt keeps how it has used the model registry."""
 
 
 @dataclass(frozen=True)
 class StageContext:
-    """One attempt as its kernel sees it. `inputs` pins the version of each table in `reads`."""
+    """One attempt as its kernel sees it. `inputs` pins the version of each table in `reads`.
+
+    To a notebook of Databricks, `widgets` are what its job passes (None: it is no such notebook), and `task_values` are
+    those of its upstream that it may read: task → key → value.
+    """
 
     run_id: str
     stage: str
@@ -31,6 +38,8 @@ class StageContext:
     inputs: dict[str, int] = field(default_factory=dict)
     spark: SparkSettings = field(default_factory=SparkSettings)
     external: Mapping[str, Path] = field(default_factory=dict)
+    widgets: Mapping[str, str] | None = None
+    task_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {

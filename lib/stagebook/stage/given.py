@@ -5,6 +5,7 @@ from typing import Any
 
 from stagebook.errors import ConfigError
 from stagebook.stage.host import host, value_of
+from stagebook.standins.secrets import variable
 
 
 def parameter(name: str, default: Any, of: str | None = None) -> Any:
@@ -30,7 +31,6 @@ def secret(scope: str, key: str) -> str:
     """
     if (there := host()) is not None:
         return there.secret(scope, key)
-    variable = f"{scope}_{key}".replace("-", "_").replace(".", "_").upper()
-    if (value := os.environ.get(variable)) is None:
-        raise ConfigError(f"secret '{key}' of scope '{scope}': set the environment variable {variable}.")
+    if (value := os.environ.get(variable(scope, key))) is None:
+        raise ConfigError(f"secret '{key}' of scope '{scope}': set the environment variable {variable(scope, key)}.")
     return value

@@ -5,11 +5,9 @@ import math
 from typing import Any
 
 from stagebook.errors import ClaimFailed, ScrapRefused
+from stagebook.model.context import MAX_SCRAP_BYTES
 from stagebook.model.gate import Verdict
 from stagebook.stage.host import host
-
-MAX_SCRAP_BYTES = 48 * 1024
-"""Databricks' limit of a task value; the same here, so that a pipeline that runs here runs there."""
 
 
 def glue(name: str, value: Any) -> None:
