@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import require_java
 from fixtures.guest_notebooks import source
 
 from stagebook.cli import app
@@ -145,3 +146,33 @@ def test_what_a_foreign_notebook_cannot_have_ends_its_stage_with_words_and_witho
     error = ended.stage("ingest")["attempts"][-1]["error"]
     assert (len(ended.stage("ingest")["attempts"]), error["type"]) == (1, "NoTaskValue")
     assert "No task 'later' is upstream of this one" in error["message"]
+
+
+SQL = """
+%sql
+CREATE OR REPLACE TEMP VIEW numbers AS SELECT id FROM range(5); -- ; of the session
+SELECT count(*) AS n FROM numbers WHERE id >= :least
+"""
+SPARK_CELLS = (
+    "dbutils.widgets.text('least', '2')",
+    SQL,
+    "dbutils.jobs.taskValues.set('n', _sqldf.first()['n'])\ndisplay(spark.table('numbers'))",
+    "from pyspark.sql import SparkSession\ndbutils.jobs.taskValues.set('m', SparkSession.builder.getOrCreate().range(3).count())",
+)
+
+
+def test_spark_and_sql_are_there_where_the_stage_computes_on_spark_and_nowhere_else(run, params, tmp_path):
+    require_java()
+    source(tmp_path / "nb/a.py", *SPARK_CELLS)
+    params("p", "pipeline: p\ndefaults: {max_retries: 2}\nstages:\n  a: {notebook: nb/a.py}\n")
+    ended = run("--params", "p")
+    assert ended.code == 0, ended.err + ended.out
+    assert ended.stage("a")["engine"] == "spark", "the kit was left to choose"
+    assert ended.stage("a")["scraps"] == {"n": 3, "m": 3}
+    assert "text/html" in outputs(ended, "a")
+    assert "what its notebook reads by Spark cannot be seen" in run("--params", "p", "-n").out
+
+    ended = run("--params", "p", "--engine", "pandas")
+    (attempt,) = ended.stage("a")["attempts"]
+    assert (ended.code, attempt["error"]["type"]) == (1, "SparkNotHere")
+    assert "stages.a.engine: spark" in attempt["error"]["message"]
