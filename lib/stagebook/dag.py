@@ -139,30 +139,32 @@ Readiness = Literal["wait", "start", "upstream_failed", "skip"]
 def readiness(run_if: RunIf, upstream_states: Sequence[StageStatus]) -> Readiness:
     """Whether a stage may start, given how the stages that it depends on ended.
 
-    As on Databricks, a stage waits until every upstream stage has ended. A skipped upstream stage is
-    neither a success nor a failure; `upstream_failed` counts as a failure. A stage whose upstream was
-    skipped (and did not fail) is skipped too, unless its `run_if` says otherwise.
+    As on Databricks, a stage waits until every upstream stage has ended. A skipped upstream stage counts as a
+    success, but where all were skipped the stage is skipped too, whatever its `run_if`; `upstream_failed` counts as
+    a failure. Where `run_if` does not let it pass, a stage that answers failures is skipped, any other has
+    `upstream_failed`. Source: https://docs.databricks.com/jobs/run-if.html
     """
     if any(state in (StageStatus.PENDING, StageStatus.RUNNING) for state in upstream_states):
         return "wait"
-    succeeded = [state.done for state in upstream_states]
+    if not upstream_states:
+        return "start"
+    if all(state is StageStatus.SKIPPED for state in upstream_states):
+        return "skip"
     failed = [state in (StageStatus.FAILED, StageStatus.UPSTREAM_FAILED) for state in upstream_states]
     match run_if:
-        case RunIf.ALL_SUCCESS:
-            go = all(succeeded)
+        case RunIf.ALL_SUCCESS | RunIf.NONE_FAILED:
+            go = not any(failed)
+        case RunIf.AT_LEAST_ONE_SUCCESS:
+            go = not all(failed)
         case RunIf.ALL_DONE:
             go = True
-        case RunIf.NONE_FAILED:
-            go = not any(failed) and (any(succeeded) or not upstream_states)
-        case RunIf.AT_LEAST_ONE_SUCCESS:
-            go = any(succeeded) or not upstream_states
         case RunIf.ALL_FAILED:
             go = all(failed)
         case RunIf.AT_LEAST_ONE_FAILED:
             go = any(failed)
     if go:
         return "start"
-    return "upstream_failed" if any(failed) and run_if in _NEED_SUCCESS else "skip"
+    return "upstream_failed" if run_if in _NEED_SUCCESS else "skip"
 
 
 _NEED_SUCCESS = (RunIf.ALL_SUCCESS, RunIf.NONE_FAILED, RunIf.AT_LEAST_ONE_SUCCESS)

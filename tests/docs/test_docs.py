@@ -47,6 +47,7 @@ def test_every_flag_has_a_description():
     tables = [("tables", name) for name in ("list", "describe", "history", "explain", "optimize", "vacuum")]
     more = [
         ("accept",),
+        ("advise",),
         ("reap",),
         ("export",),
         ("export", "databricks"),

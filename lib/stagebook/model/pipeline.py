@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.model.deployment import Deployment
-from stagebook.model.pricing import Budget, Rate
+from stagebook.model.pricing import Budget, Market, Rate
 from stagebook.model.tables import Predicates
 
 
@@ -137,7 +137,8 @@ class SparkSettings:
 class Pipeline:
     """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist.
 
-    `rates` says what each profile costs; one that is this machine is not in it. `pools` are what all runs on a machine
+    `rates` says what each profile costs; one that is this machine is not in it. `market` is what else could be
+    bought. `pools` are what all runs on a machine
     share, with their sizes.
     """
 
@@ -152,6 +153,7 @@ class Pipeline:
     deployment: Deployment = field(default_factory=Deployment)
     params_files: tuple[str, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
+    market: Market = field(default_factory=Market)
     budget: Budget = field(default_factory=Budget)
     pools: Mapping[str, float] = field(default_factory=dict)
 

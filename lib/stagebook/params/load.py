@@ -10,7 +10,7 @@ from typing import Any
 from stagebook.cost.rates import rate
 from stagebook.errors import ConfigError
 from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
-from stagebook.model.pricing import Budget, PriceBook, Rate
+from stagebook.model.pricing import Budget, Market, PriceBook, Rate
 from stagebook.params import checks, external, merge, notebooks, overrides, prices, structure
 from stagebook.params.deployment import deployment
 from stagebook.params.findings import Finding, InvalidParameters
@@ -113,6 +113,7 @@ def assemble(
         deployment=deployment(spec),
         params_files=tuple(_relative(file, root) for file in files),
         rates=_rates(spec, book),
+        market=Market(book, prices.terms(spec.cost)),
         pools=dict(spec.pools),
         budget=_budget(spec, flags),
     )

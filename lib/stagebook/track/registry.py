@@ -73,7 +73,7 @@ class Registry:
     ) -> Registered:
         """Logs a scikit-learn model with signature and input example, registers it, names it `candidate`.
 
-        A run that has registered a version gets the same one again, whatever it brings.
+        An MLflow run that has registered a version gets the same one again, whatever it brings.
 
         Args:
             run_id: the pipeline run's id; a tag of the version.
@@ -87,7 +87,7 @@ class Registry:
             RegistryError: if the model is made of types that `trusted` does not name.
         """
         with self._writing() as client:
-            found = self._of_run(client, name, run_id)
+            found = self._of_run(client, name, mlflow_run_id)
             if found is None:
                 model_id = models.log(
                     client,
@@ -164,7 +164,7 @@ class Registry:
                     created_at=_time(version),
                     tags=dict(version.tags),
                 )
-                for version in _all(client, f"name = '{name}'")
+                for version in _whole(client, f"name = '{name}'")
             ]
         return sorted(found, key=lambda version: int(version.version))
 
@@ -219,8 +219,9 @@ class Registry:
         server = sha256(self.tracking.uri.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"stagebook-{os.getuid()}-registry-{server}.lock"
 
-    def _of_run(self, client: "MlflowClient", name: str, run_id: str) -> "ModelVersion | None":
-        found = _all(client, f"name = '{name}' and tags.`{RUN_ID}` = '{run_id}'")
+    def _of_run(self, client: "MlflowClient", name: str, mlflow_run_id: str) -> "ModelVersion | None":
+        """The first version of an MLflow run: Unity Catalog takes one condition in a search, and none about tags."""
+        found = [version for version in _all(client, f"run_id = '{mlflow_run_id}'") if version.name == name]
         return min(found, key=lambda version: int(version.version), default=None)
 
     def _ensure(self, client: "MlflowClient", name: str) -> None:
@@ -272,6 +273,12 @@ def _all(client: "MlflowClient", wanted: str) -> "list[ModelVersion]":
         page = part.token
         if not page:
             return found
+
+
+def _whole(client: "MlflowClient", wanted: str) -> "Iterator[ModelVersion]":
+    """The versions that a search finds, with their tags: Unity Catalog's searches give none."""
+    for found in _all(client, wanted):
+        yield client.get_model_version(found.name, str(found.version))
 
 
 def _time(version: "ModelVersion") -> str:
