@@ -16,6 +16,8 @@ app = App(
     result_action="return_value",
 )
 app.command("stagebook.cli.run:run", name="run")
+app.command("stagebook.cli.batch:batch", name="batch")
+app.command("stagebook.cli.queue:app", name="queue")
 app.command("stagebook.cli.accept:accept", name="accept")
 app.command("stagebook.cli.runs:runs", name="runs")
 app.command("stagebook.cli.runs:track", name="track")

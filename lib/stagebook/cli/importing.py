@@ -127,10 +127,11 @@ def _pipeline(values: dict[str, Any], book: "PriceBook", root: Path, file: Path)
     from stagebook.params.findings import InvalidParameters
     from stagebook.params.load import Flags, assemble
     from stagebook.params.merge import Merged
+    from stagebook.params.spec import PipelineSpec
 
     if not values["stages"]:
         raise ConfigError(f"{file}: the job has no notebook task, and a stage is a notebook.")
-    spec, findings = structure.parse(Merged(values))
+    spec, findings = structure.parse(Merged(values), PipelineSpec)
     if spec is None or findings:
         raise InvalidParameters.of(findings)
     found = {name: _said(root / stage.notebook) for name, stage in spec.stages.items()}

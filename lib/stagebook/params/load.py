@@ -1,7 +1,7 @@
 """The entrance: names of parameter files in, a checked `Pipeline` out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,10 @@ from stagebook.params.spec import PipelineSpec, RetrySpec, StageSpec
 
 @dataclass(frozen=True)
 class Flags:
-    """What the command line says on top of the parameter files."""
+    """What the command line says on top of the parameter files.
+
+    `said_at` tells of parameters that were written in a file where that was: `name=value` → `file:line`.
+    """
 
     parameters: tuple[str, ...] = ()
     retries: int | None = None
@@ -28,6 +31,7 @@ class Flags:
     runs_dir: Path | None = None
     warehouse: Path | None = None
     max_cost: Decimal | None = None
+    said_at: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path) -> Pipeline:
@@ -40,19 +44,29 @@ def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Pa
         InvalidParameters: with all findings at once.
         ConfigError: if a file is missing or is not YAML.
     """
+    pipeline, findings = try_to_load(names, flags, environ, cwd)
+    if pipeline is None:
+        raise InvalidParameters.of(findings)
+    return pipeline
+
+
+def try_to_load(
+    names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path
+) -> tuple[Pipeline | None, list[Finding]]:
+    """The pipeline; or None and everything that is wrong with it, in the order of the files. Otherwise as `load`."""
     if not names:
         raise ConfigError("--params is missing: name a parameter file, such as `--params dev.yaml`.")
     merged, files = merge.read_layers(names, cwd)
     root = project_root(files[-1])
-    spec, findings = structure.parse(merged)
+    spec, findings = structure.parse(merged, PipelineSpec)
     if spec is None:
-        raise InvalidParameters.of(_in_order(findings))
+        return None, in_order(findings)
     found, notebook_findings = notebooks.of_stages(spec, merged, root)
     findings += notebook_findings
-    findings += overrides.apply(
-        merged, environ, flags.parameters, {name: list(found[name].declared or ()) for name in spec.stages}
-    )
-    overridden, again = structure.parse(merged)
+    said = [(text, flags.said_at.get(text, f"-p {text}")) for text in flags.parameters]
+    by_stage = {name: list(found[name].declared or ()) for name in spec.stages}
+    findings += overrides.apply(merged, environ, said, by_stage)
+    overridden, again = structure.parse(merged, PipelineSpec)
     findings += [finding for finding in again if finding not in findings]
     spec = overridden or spec
     left_out = frozenset(set(merged.values.get("stages", {})) - set(spec.stages))
@@ -62,11 +76,13 @@ def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Pa
     findings += [finding for rule in checks.RULES for finding in rule(subject)]
     findings += external.check(spec, merged, root)
     if findings:
-        raise InvalidParameters.of(_in_order(findings))
-    return assemble(spec, found, book, root, files, flags, environ)
+        return None, in_order(findings)
+    return assemble(spec, found, book, root, files, flags, environ), []
 
 
-def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings by file and line."""
+
     def place(finding: Finding) -> tuple[str, int]:
         file, _, line = finding.where.rpartition(":")
         return (file, int(line)) if line.isdigit() else (finding.where, 0)

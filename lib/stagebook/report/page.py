@@ -45,6 +45,8 @@ LOOKS = {  # status: (icon, tone)
     "timeout": ("clock", "bad"),
     "kernel_died": ("cross", "bad"),
     "interrupted": ("pause", "warn"),
+    "gate_refused": ("refused", "warn"),
+    "over_budget": ("ban", "warn"),
 }
 
 

@@ -87,11 +87,11 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
             _clerk(pipeline, folder) as clerk,
         ):
             host = warm.prepare(pipeline, steps.running)
-            pools = Pools(state_folder() / "pools.sqlite", pipeline.pools)
+            pools = Pools(state_folder() / "pools.sqlite", pipeline.pools, request.urgent_from)
             crew = Crew(book, warehouse, results, surface.display.cell, pools, host=host, permit=spending.permit)
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
-            with _stopped_by_signals(crew.stop) as caught:
+            with stopped_by_signals(crew.stop) as caught:
                 spark.prepare(pipeline, steps.running)
                 begin(request, pipeline, steps, crew, spending.expected)
                 spending.begun()
@@ -194,7 +194,7 @@ def _nudge(clerk: Clerk, event: Event) -> None:
 
 
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
+def stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
     """SIGINT and SIGTERM set `stop`; yields the numbers of the signals that came."""
     caught: list[int] = []
 
