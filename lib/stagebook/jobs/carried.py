@@ -66,8 +66,8 @@ def _rest(pipeline: Pipeline, targets: tuple[Target, ...]) -> Iterator[str]:
     if sweeps := sorted(pipeline.deployment.sweeps):
         yield (
             f"databricks.sweeps {', '.join(sweeps)}: configurations are compared in MLflow there, none is named the"
-            " best; where several stages differ, each configuration starts clusters of its own, and tables that those stages"
-            " write are the same for all."
+            " best; where several stages differ, each configuration starts clusters of its own; tables that such"
+            " stages write are the same for all."
         )
     if pipeline.deployment.serving_endpoint is not None:
         yield (
