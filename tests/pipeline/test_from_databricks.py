@@ -88,7 +88,7 @@ REPORT = (
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """The bundle in a folder, and the folder as the place to be."""
+    """The bundle in a folder, imported; its parent is the place to be."""
     folder = tmp_path / "shop"
     source(folder / "src/ingest.py", *INGEST)
     source(folder / "src/lib/common.py", COMMON)
@@ -101,6 +101,17 @@ def job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert app(["import", "databricks", "shop/databricks.yml", "--out", "params/nightly.yaml"]) == 0
     return folder
+
+
+def test_the_import_tells_what_is_lost_and_an_export_of_it_stands_alone(job):
+    told = [line for line in Path("params/nightly.yaml").read_text().splitlines() if line.startswith("# - task check")]
+    assert told == ["# - task check: notebook_task.base_parameters.run_id"]
+    assert app(["export", "databricks", "--params", "nightly", "--out", "again"]) == 0
+    assert app(["export", "--validate", "again/databricks.yml"]) == 0
+    ingest = json.loads(Path("again/shop/src/ingest.ipynb").read_text())
+    sources = ["".join(cell["source"]) for cell in ingest["cells"]]
+    assert COMMON.strip() in sources, "what it includes is in it"
+    assert not any("stagebook" in text for text in sources), "it has widgets of its own"
 
 
 def outputs(ended, stage) -> str:
