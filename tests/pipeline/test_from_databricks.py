@@ -24,7 +24,7 @@ resources:
         - {name: day, default: "2024-05-01"}
       job_clusters:
         - job_cluster_key: small
-          new_cluster: {spark_version: 17.3.x-scala2.13, node_type_id: i3.xlarge, num_workers: 0}
+          new_cluster: {spark_version: 17.3.x-scala2.13, node_type_id: i3.xlarge, num_workers: 1}
       tasks:
         - task_key: ingest
           job_cluster_key: small
