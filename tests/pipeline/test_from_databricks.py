@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import require_java
 from fixtures.guest_notebooks import source
 
 from stagebook.cli import app
@@ -23,7 +24,7 @@ resources:
         - {name: day, default: "2024-05-01"}
       job_clusters:
         - job_cluster_key: small
-          new_cluster: {spark_version: 17.3.x-scala2.13, node_type_id: i3.xlarge, num_workers: 0}
+          new_cluster: {spark_version: 17.3.x-scala2.13, node_type_id: i3.xlarge, num_workers: 1}
       tasks:
         - task_key: ingest
           job_cluster_key: small
@@ -87,7 +88,7 @@ REPORT = (
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """The bundle in a folder, and the folder as the place to be."""
+    """The bundle in a folder, imported; its parent is the place to be."""
     folder = tmp_path / "shop"
     source(folder / "src/ingest.py", *INGEST)
     source(folder / "src/lib/common.py", COMMON)
@@ -100,6 +101,17 @@ def job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert app(["import", "databricks", "shop/databricks.yml", "--out", "params/nightly.yaml"]) == 0
     return folder
+
+
+def test_the_import_tells_what_is_lost_and_an_export_of_it_stands_alone(job):
+    told = [line for line in Path("params/nightly.yaml").read_text().splitlines() if line.startswith("# - task check")]
+    assert told == ["# - task check: notebook_task.base_parameters.run_id"]
+    assert app(["export", "databricks", "--params", "nightly", "--out", "again"]) == 0
+    assert app(["export", "--validate", "again/databricks.yml"]) == 0
+    ingest = json.loads(Path("again/shop/src/ingest.ipynb").read_text())
+    sources = ["".join(cell["source"]) for cell in ingest["cells"]]
+    assert COMMON.strip() in sources, "what it includes is in it"
+    assert not any("stagebook" in text for text in sources), "it has widgets of its own"
 
 
 def outputs(ended, stage) -> str:
@@ -145,3 +157,33 @@ def test_what_a_foreign_notebook_cannot_have_ends_its_stage_with_words_and_witho
     error = ended.stage("ingest")["attempts"][-1]["error"]
     assert (len(ended.stage("ingest")["attempts"]), error["type"]) == (1, "NoTaskValue")
     assert "No task 'later' is upstream of this one" in error["message"]
+
+
+SQL = """
+%sql
+CREATE OR REPLACE TEMP VIEW numbers AS SELECT id FROM range(5); -- ; of the session
+SELECT count(*) AS n FROM numbers WHERE id >= :least
+"""
+SPARK_CELLS = (
+    "dbutils.widgets.text('least', '2')",
+    SQL,
+    "dbutils.jobs.taskValues.set('n', _sqldf.first()['n'])\ndisplay(spark.table('numbers'))",
+    "from pyspark.sql import SparkSession\ndbutils.jobs.taskValues.set('m', SparkSession.builder.getOrCreate().range(3).count())",
+)
+
+
+def test_spark_and_sql_are_there_where_the_stage_computes_on_spark_and_nowhere_else(run, params, tmp_path):
+    require_java()
+    source(tmp_path / "nb/a.py", *SPARK_CELLS)
+    params("p", "pipeline: p\ndefaults: {max_retries: 2}\nstages:\n  a: {notebook: nb/a.py}\n")
+    ended = run("--params", "p")
+    assert ended.code == 0, ended.err + ended.out
+    assert ended.stage("a")["engine"] == "spark", "the kit was left to choose"
+    assert ended.stage("a")["scraps"] == {"n": 3, "m": 3}
+    assert "text/html" in outputs(ended, "a")
+    assert "what its notebook reads by Spark cannot be seen" in run("--params", "p", "-n").out
+
+    ended = run("--params", "p", "--engine", "pandas")
+    (attempt,) = ended.stage("a")["attempts"]
+    assert (ended.code, attempt["error"]["type"]) == (1, "SparkNotHere")
+    assert "stages.a.engine: spark" in attempt["error"]["message"]

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stagebook.jobs.trials import Trials
     from stagebook.model.pipeline import Pipeline
     from stagebook.params.yaml_file import Document
 
@@ -130,4 +131,21 @@ def _bundle(params: tuple[str, ...], target: str | None, out: Path) -> "tuple[Pi
         runner=_runner().read_text(encoding="utf-8"),
     )
     notebooks = {name: notebook(stage.notebook) for name, stage in pipeline.stages.items()}
-    return pipeline, bundle.files(pipeline, target, notebooks, origin)
+    sweeps = [_trials(name, params, at_once) for name, at_once in found.deployment.sweeps.items()]
+    return pipeline, bundle.files(pipeline, target, notebooks, origin, sweeps)
+
+
+def _trials(sweep: str, params: tuple[str, ...], at_once: int) -> "Trials":
+    """A sweep's configurations, all of them valid, each as the pipeline that it makes."""
+    from stagebook.batch.prepare import BatchRequest, prepare
+    from stagebook.jobs.trials import Trials
+    from stagebook.params.load import load
+    from stagebook.run.display import Silent
+    from stagebook.run.pipeline import Surface
+    from stagebook.run.request import RunRequest
+
+    surface = Surface(Silent(), warn=lambda text: print(f"stagebook: {text}", file=sys.stderr))
+    prepared = prepare(BatchRequest(sweep, RunRequest(params or ("dev.yaml",))), surface)
+    pipelines = [load(one.params, one.flags, surface.environ, surface.cwd) for one in prepared.requests.values()]
+    selected = frozenset(name for found in prepared.keys.values() for name in found)
+    return Trials(sweep, at_once, tuple(pipelines), selected)

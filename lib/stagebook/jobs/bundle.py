@@ -1,15 +1,16 @@
 """A pipeline as the files of a Declarative Automation Bundle: path in the bundle → text."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stagebook.errors import ConfigError, did_you_mean
 from stagebook.jobs import notebooks as books
-from stagebook.jobs import patch, serving, texts
+from stagebook.jobs import patch, serving, texts, trials
 from stagebook.jobs.carried import not_carried
 from stagebook.jobs.job import RUNNER, job, override
+from stagebook.jobs.trials import Trials
 from stagebook.jobs.yaml_text import dump
 from stagebook.model.deployment import Target
 from stagebook.model.pipeline import Pipeline
@@ -31,22 +32,31 @@ class Origin:
 
 
 def files(
-    pipeline: Pipeline, default: str | None, notebooks: Mapping[str, "NotebookNode"], origin: Origin
+    pipeline: Pipeline,
+    default: str | None,
+    notebooks: Mapping[str, "NotebookNode"],
+    origin: Origin,
+    sweeps: Sequence[Trials] = (),
 ) -> dict[str, str]:
     """All files of the bundle.
 
     Args:
         default: the target that commands take where none is named; None: the first.
         notebooks: stage → its notebook.
+        sweeps: what else is to be a job.
     Raises:
-        ConfigError: if there is no such target, or two notebooks would get one path.
+        ConfigError: if there is no such target, two notebooks would get one path, or a sweep cannot be repeated.
     """
     target = target_of(pipeline, default)
     places = books.places(pipeline)
     told = f"Written by `{origin.command}`: change the parameter file and export again."
     result = {
-        BUNDLE: dump(bundle(pipeline, target), told),
+        BUNDLE: dump(bundle(pipeline, target, sweeps), told),
         job_file(pipeline): dump({"resources": {"jobs": {pipeline.name: job_in(pipeline, target)}}}, told),
+        **{
+            f"resources/{sweep.name}.job.yml": dump({"resources": {"jobs": sweep_jobs(sweep, target)}}, told)
+            for sweep in sweeps
+        },
         **_serving(pipeline, told),
         "README.md": texts.readme(pipeline, target.name, origin.command, not_carried(pipeline)),
     }
@@ -76,10 +86,20 @@ def job_file(pipeline: Pipeline) -> str:
 
 def job_in(pipeline: Pipeline, target: Target) -> dict[str, Any]:
     """The job for a target, as it stands in the bundle: paths count from the job's file."""
-    return job(pipeline, target, {stage: f"../{place}" for stage, place in books.places(pipeline).items()})
+    return job(pipeline, target, _paths(pipeline))
 
 
-def bundle(pipeline: Pipeline, default: Target) -> dict[str, Any]:
+def sweep_jobs(sweep: Trials, target: Target) -> dict[str, dict[str, Any]]:
+    """The jobs of a sweep for a target, as they stand in the bundle."""
+    return trials.jobs(sweep, target, _paths(sweep.pipelines[0]))
+
+
+def _paths(pipeline: Pipeline) -> dict[str, str]:
+    """Stage → its notebook, from a job's file."""
+    return {stage: f"../{place}" for stage, place in books.places(pipeline).items()}
+
+
+def bundle(pipeline: Pipeline, default: Target, sweeps: Sequence[Trials] = ()) -> dict[str, Any]:
     """What stands in `databricks.yml`, with the parameter file's patch (`databricks.bundle`) laid over it."""
     deployment = pipeline.deployment
     result: dict[str, Any] = {"bundle": {"name": pipeline.name}, "include": ["resources/*.yml"]}
@@ -87,12 +107,19 @@ def bundle(pipeline: Pipeline, default: Target) -> dict[str, Any]:
         result["artifacts"] = {"default": {"type": "whl", "build": "uv build --wheel", "path": "."}}
     if variables := serving.variables(pipeline, default):
         result["variables"] = variables
-    base = job_in(pipeline, default)
-    result["targets"] = {
-        name: _target(target, default, override(base, job_in(pipeline, target)), pipeline)
-        for name, target in deployment.targets.items()
-    }
+    base = _jobs(pipeline, default, sweeps)
+    for name, target in deployment.targets.items():
+        here = _jobs(pipeline, target, sweeps)
+        changes = {key: change for key in base if (change := override(base[key], here[key]))}
+        result.setdefault("targets", {})[name] = _target(target, default, changes, pipeline)
     return patch.apply(result, deployment.bundle)
+
+
+def _jobs(pipeline: Pipeline, target: Target, sweeps: Sequence[Trials]) -> dict[str, dict[str, Any]]:
+    found = {pipeline.name: job_in(pipeline, target)}
+    for sweep in sweeps:
+        found |= sweep_jobs(sweep, target)
+    return found
 
 
 def _target(target: Target, default: Target, changes: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
@@ -110,7 +137,7 @@ def _target(target: Target, default: Target, changes: Mapping[str, Any], pipelin
     if target.permissions:
         result["permissions"] = [dict(permission) for permission in target.permissions]
     if changes:
-        result["resources"] = {"jobs": {pipeline.name: dict(changes)}}
+        result["resources"] = {"jobs": dict(changes)}
     return result
 
 

@@ -63,6 +63,12 @@ def _rest(pipeline: Pipeline, targets: tuple[Target, ...]) -> Iterator[str]:
         )
     if only_here := sorted(told & {"gate_refused", "interrupted"}):
         yield f"notifications.on: {', '.join(only_here)} has no event there; on_failure tells of a run that failed."
+    if sweeps := sorted(pipeline.deployment.sweeps):
+        yield (
+            f"databricks.sweeps {', '.join(sweeps)}: configurations are compared in MLflow there, none is named the"
+            " best; where several stages differ, each configuration starts clusters of its own; tables that such"
+            " stages write are the same for all."
+        )
     if pipeline.deployment.serving_endpoint is not None:
         yield (
             "databricks.serving_endpoint: an endpoint follows no alias, so a promotion changes what it serves with the"

@@ -92,7 +92,7 @@ def only_there(patches: Mapping[str, Any], stages: Mapping[str, Any]) -> list[st
         if task is not None and key not in stages:
             kind = next((name for name in task if name.endswith("_task")), "task")
             lines.append(f"task {key} ({kind}): it is no stage; stages after it start here without it")
-        elif task is not None and (names := _leaves(task)):
+        elif task is not None and (names := _without_effect(task, stages[key])):
             lines.append(f"task {key}: {', '.join(names)}")
     for key, cluster in (of_job.get("job_clusters") or {}).items():
         if cluster is not None and (names := _leaves(cluster)):
@@ -103,6 +103,13 @@ def only_there(patches: Mapping[str, Any], stages: Mapping[str, Any]) -> list[st
     if names := _leaves(patches.get("bundle", {})):
         lines.append(f"bundle: {', '.join(names)}")
     return lines
+
+
+def _without_effect(task: Mapping[str, Any], stage: Mapping[str, Any]) -> list[str]:
+    """What a task's patch sets that its stage does not say in its own way: where the notebook is, and parameters."""
+    said = {"notebook_task.notebook_path"}
+    said |= {f"notebook_task.base_parameters.{name}" for name in stage.get("parameters", {})}
+    return [name for name in _leaves(task) if name not in said]
 
 
 def _leaves(value: Mapping[str, Any], depth: int = 3) -> list[str]:

@@ -30,7 +30,7 @@ Targets: {targets}. Parameters are parameters of the job: `databricks bundle run
 
 - `databricks.yml`: the bundle and its targets
 - `resources/{name}.job.yml`: the job, one task per stage
-{_endpoint(pipeline)}- the stages' notebooks as `.ipynb`, without outputs
+{_sweeps(pipeline)}{_endpoint(pipeline)}- the stages' notebooks as `.ipynb`, without outputs
 {_packaged(pipeline)}
 ## What the job has no field for
 
@@ -55,6 +55,13 @@ def _endpoint(pipeline: Pipeline) -> str:
     if pipeline.deployment.serving_endpoint is None:
         return ""
     return f"- `resources/{pipeline.name}.serving.yml`: the model serving endpoint\n"
+
+
+def _sweeps(pipeline: Pipeline) -> str:
+    return "".join(
+        f"- `resources/{pipeline.name}_{sweep}.job.yml`: the sweep `{sweep}`, run as `{pipeline.name}_{sweep}`\n"
+        for sweep in pipeline.deployment.sweeps
+    )
 
 
 def _needs_uv(pipeline: Pipeline) -> str:

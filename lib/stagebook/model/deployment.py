@@ -70,7 +70,8 @@ class Deployment:
 
     `packages` are folders of Python packages, from the project's root, that the wheel carries; `requirements` what
     the runtime lacks. `notices` maps an event (`on_failure`) to addresses, `webhooks` to ids of notification
-    destinations. `job` and `bundle` are merge patches (RFC 7386) over what is derived.
+    destinations. `sweeps` are jobs of their own: name → how many configurations run at once. `job` and `bundle` are
+    merge patches (RFC 7386) over what is derived.
     """
 
     targets: Mapping[str, Target] = field(default_factory=lambda: {"dev": Target("dev", "development")})
@@ -92,5 +93,6 @@ class Deployment:
     queue: bool | None = None
     max_concurrent_runs: int | None = None
     serving_endpoint: ServingEndpoint | None = None
+    sweeps: Mapping[str, int] = field(default_factory=dict)
     job: Mapping[str, Any] = field(default_factory=dict)
     bundle: Mapping[str, Any] = field(default_factory=dict)

@@ -144,6 +144,9 @@ class DatabricksSpec(Strict):
     serving_endpoint: ServingEndpointSpec | None = Field(
         default=None, description="a model serving endpoint for the champion"
     )
+    sweeps: dict[Name, Annotated[int, Field(ge=1, le=100)]] = Field(
+        default_factory=dict, description="sweeps in `params/sweeps` as jobs: name → configurations at once"
+    )
     targets: dict[Name, TargetSpec] = Field(
         default_factory=_default_targets, min_length=1, description="where it can be deployed to"
     )

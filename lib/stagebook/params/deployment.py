@@ -35,6 +35,7 @@ def deployment(spec: PipelineSpec) -> Deployment:
         queue=spec.queue and spec.queue.enabled,
         max_concurrent_runs=spec.max_concurrent_runs,
         serving_endpoint=given.serving_endpoint and ServingEndpoint(**given.serving_endpoint.model_dump()),
+        sweeps=dict(given.sweeps),
         job=given.job,
         bundle=given.bundle,
     )

@@ -69,7 +69,8 @@ def as_guest(stage: Stage, notebook: Notebook, engine: str) -> Stage:
         return stage
     injected = frozenset(name for name, parameter in (notebook.declared or {}).items() if not parameter.widget)
     wants = "spark" if notebook.ways.spark and (stage.engine or engine) == "auto" else stage.engine
-    return replace(stage, engine=wants, guest=Guest(injected, notebook.ways.values, notebook.ways.unseen))
+    found = Guest(injected, notebook.ways.values, notebook.ways.unseen)
+    return replace(stage, engine=wants, reuse=stage.reuse and found.unseen is None, guest=found)
 
 
 def reaching(shared: Mapping[str, Any], notebook: Notebook) -> dict[str, Any]:

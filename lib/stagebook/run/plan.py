@@ -135,10 +135,10 @@ def _told_to_run(stage: Stage, request: RunRequest, forced: set[str]) -> str | N
     """Why a stage runs whatever an earlier run has; None where that is asked."""
     if stage.name in forced:
         return "forced"
-    if not stage.reuse:
-        return "its `reuse` is never"
     if stage.guest is not None and stage.guest.unseen is not None:
         return f"what its notebook reads by {stage.guest.unseen} cannot be seen"
+    if not stage.reuse:
+        return "its `reuse` is never"
     return None if request.reuse else "asked for by --no-reuse"
 
 

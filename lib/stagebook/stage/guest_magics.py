@@ -14,6 +14,11 @@ RESULT = "_sqldf"
 """The name under which the last result of `%sql` is kept."""
 
 _CELLS = {"sql": "%%sql", "sh": "%%sh", "fs": "%%fs", "md": "%%markdown", "md-sandbox": "%%markdown"}
+_SQL = re.compile(
+    r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|;|::|:(?P<name>[A-Za-z_]\w*)", re.DOTALL
+)
+"""What is to be told apart in SQL: quoted texts and names, comments, ends of statements, casts, and parameters."""
+
 _WHEEL = re.compile(r"([A-Za-z0-9_.]+?)-[^-]+(-[^-]+){2,3}\.whl")
 
 
@@ -44,12 +49,11 @@ def as_ipython_writes(lines: list[str]) -> list[str]:
 
 def _sql(shell: Any, names: Mapping[str, Any]) -> Callable[[str, str], None]:
     def sql(line: str, cell: str) -> None:
-        """Run the statements; the last one's result is shown, and kept as `_sqldf`. `:name` is a widget's value."""
+        """Run the statements; the last one's result is shown, and kept as `_sqldf`."""
         widgets = names["dbutils"].widgets.getAll()
         result = None
         for statement in statements(cell):
-            used = {name: text for name, text in widgets.items() if re.search(rf":{re.escape(name)}\b", statement)}
-            result = names["spark"].sql(statement, **({"args": used} if used else {}))
+            result = names["spark"].sql(with_widgets(statement, widgets))
         if result is not None:
             shell.push({RESULT: result})
             names["display"](result)
@@ -59,14 +63,29 @@ def _sql(shell: Any, names: Mapping[str, Any]) -> Callable[[str, str], None]:
 
 def statements(text: str) -> Iterator[str]:
     """SQL statements, split at semicolons that are in no quotes and no comment."""
-    token = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|;", re.DOTALL)
     start = 0
-    for found in [*token.finditer(text), None]:
+    for found in [*_SQL.finditer(text), None]:
         if found is None or found.group() == ";":
             one = text[start : found.start() if found else len(text)].strip()
             start = found.end() if found else len(text)
             if re.sub(r"--[^\n]*|/\*.*?\*/", "", one, flags=re.DOTALL).strip():
                 yield one
+
+
+def with_widgets(statement: str, values: Mapping[str, str]) -> str:
+    """The statement with widgets' values: as literals of text for `:name`, as they are for `${name}`.
+
+    In the text, since parameters of `spark.sql` do not reach statements through Delta's parser (4.4, Spark 4.2).
+    """
+    statement = re.sub(r"\$\{(\w+)\}", lambda found: values.get(found[1], found[0]), statement)
+
+    def literal(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in values or statement[: found.start()][-1:].isalnum():
+            return found[0]  # quoted, a comment, or a path into a column, as `raw:owner`
+        return "'" + values[name].replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+    return _SQL.sub(literal, statement)
 
 
 def _fs(names: Mapping[str, Any]) -> Callable[[str, str], None]:

@@ -7,7 +7,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from stagebook.stage import guest_magics
-from stagebook.stage.guest_magics import as_ipython_writes, pip, statements
+from stagebook.stage.guest_magics import as_ipython_writes, pip, statements, with_widgets
 from stagebook.standins import Dbutils, Vault
 from stagebook.standins.errors import PackageMissing
 
@@ -43,6 +43,21 @@ def test_statements_end_at_semicolons_outside_of_quotes_and_comments(text, found
     assert list(statements(text)) == found
 
 
+@pytest.mark.parametrize(
+    ("statement", "written"),
+    [
+        ("a = :day", "a = '2013'"),
+        ("a = :odd", "a = 'it\\'s \\\\ :day'"),
+        ("a = :unknown", "a = :unknown"),
+        ("':day' \":day\" `:day` -- :day", "':day' \":day\" `:day` -- :day"),
+        ("x::day, raw:day, (:day)", "x::day, raw:day, ('2013')"),
+        ("'${day}' ${unknown} ${day}", "'2013' ${unknown} 2013"),
+    ],
+)
+def test_widgets_stand_in_sql_as_literals_or_as_they_are(statement, written):
+    assert with_widgets(statement, {"day": "2013", "odd": "it's \\ :day"}) == written
+
+
 @pytest.fixture
 def shell():
     yield InteractiveShell.instance()
@@ -52,16 +67,16 @@ def shell():
 def test_sql_shows_its_last_result_and_keeps_it_and_takes_widgets_by_name(shell, tmp_path):
     asked, shown = [], []
 
-    def sql(statement, args=None):
-        asked.append((statement, args))
+    def sql(statement):
+        asked.append(statement)
         return f"result of {statement}"
 
     utilities = Dbutils({"day": "2013", "other": "x"}, None, Vault({}), tmp_path)
     names = {"dbutils": utilities, "spark": SimpleNamespace(sql=sql), "display": shown.append}
     guest_magics.register(shell, names)
     assert shell.run_cell("%sql\nCREATE TABLE t AS SELECT 1;\nSELECT * FROM t WHERE day = :day").success
-    assert asked == [("CREATE TABLE t AS SELECT 1", None), ("SELECT * FROM t WHERE day = :day", {"day": "2013"})]
-    assert shown == ["result of SELECT * FROM t WHERE day = :day"]
+    assert asked == ["CREATE TABLE t AS SELECT 1", "SELECT * FROM t WHERE day = '2013'"]
+    assert shown == ["result of SELECT * FROM t WHERE day = '2013'"]
     assert shell.user_ns["_sqldf"] == shown[0]
     (tmp_path / "main").mkdir()
     assert shell.run_cell("%fs ls /Volumes").success
