@@ -12,6 +12,8 @@ import kernels
 import pruned_reads
 import regret
 import sessions
+import stages
+import tools
 from cyclopts import App, Parameter
 from rich.console import Console
 from side_by_side import Line
@@ -23,6 +25,8 @@ ALL = {
     "joins": joins,
     "features": incremental,
     "kernels": kernels,
+    "stages": stages,
+    "tools": tools,
 }
 app = App(help=__doc__)
 
@@ -39,7 +43,8 @@ def benchmark(
     Parameters
     ----------
     names:
-        Which: reads, engines, sessions, joins, features, kernels (default: all, about 40 minutes on two cores).
+        Which: reads, engines, sessions, joins, features, kernels, stages, tools (default: all, about an hour on two
+        cores).
     quick:
         Small sizes, to see that they run.
     folder:

@@ -36,6 +36,12 @@ def test_every_flag_of_run_stands_in_the_readme():
     assert {flag for flag in flags if f"`{flag}" not in README} == set()
 
 
+@pytest.mark.parametrize("command", [("batch",), ("queue", "add"), ("queue", "list"), ("queue", "run")])
+def test_every_flag_of_batches_and_queue_stands_in_the_readme(command):
+    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", printed_help(*command))) - {"--help", "-h"}
+    assert {flag for flag in flags if f"`{flag}" not in README} == set()
+
+
 def test_every_command_stands_in_the_readme():
     commands = set(re.findall(r"^│ ([a-z]+) ", printed_help(), re.MULTILINE))
     assert commands >= {"run", "runs", "models", "track", "spark", "tables", "export", "import", "accept"}
@@ -47,7 +53,10 @@ def test_every_flag_has_a_description():
     tables = [("tables", name) for name in ("list", "describe", "history", "explain", "optimize", "vacuum")]
     more = [
         ("accept",),
+        ("advise",),
         ("reap",),
+        ("batch",),
+        *(("queue", name) for name in ("add", "list", "run")),
         ("export",),
         ("export", "databricks"),
         ("import", "databricks"),
@@ -65,11 +74,11 @@ def test_every_flag_has_a_description():
 def test_every_key_of_a_parameter_file_stands_in_the_readme():
     from pydantic import BaseModel
 
-    from stagebook.params import basics, databricks_spec, spec
+    from stagebook.params import basics, databricks_spec, spec, sweeps
 
     models = [
         m
-        for module in (basics, databricks_spec, spec)
+        for module in (basics, databricks_spec, spec, sweeps)
         for m in vars(module).values()
         if isinstance(m, type) and issubclass(m, BaseModel) and m.__module__ == module.__name__
     ]
@@ -152,7 +161,7 @@ def test_no_registry_address_is_committed():
             assert not re.search(r"https?://(files\.)?py(pi|thonhosted)\.org", text), name
 
 
-@pytest.mark.parametrize("name", ["run_pipeline", "export_databricks"])
+@pytest.mark.parametrize("name", ["run_pipeline", "run_batch", "export_databricks"])
 def test_a_runner_is_executable_and_tiny(name):
     runner = ROOT / f"runners/{name}.py"
     assert runner.stat().st_mode & 0o111

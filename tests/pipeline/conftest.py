@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+RUNNER = (str(ROOT / "runners/run_pipeline.py"),)
 
 
 @dataclass
@@ -54,12 +55,15 @@ def environment(warehouse: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def start(tmp_path, shared_warehouse):
-    """`start("--params", "p", …)` starts the command in the test's project; returns the process."""
+    """`start("--params", "p", …)` starts the command in the test's project; returns the process.
+
+    `program` is what is started instead of the runner, such as `-m stagebook.cli`.
+    """
     started: list[subprocess.Popen[str]] = []
 
-    def call(*words: str, **env: str) -> subprocess.Popen[str]:
+    def call(*words: str, program: tuple[str, ...] = RUNNER, **env: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "runners/run_pipeline.py"), *words],
+            [sys.executable, *program, *words],
             cwd=tmp_path,
             env=environment(shared_warehouse, **env),
             stdout=subprocess.PIPE,
@@ -80,11 +84,11 @@ def start(tmp_path, shared_warehouse):
 def run(start, tmp_path):
     """`run("--params", "p", …)` runs the command to its end."""
 
-    def call(*words: str, **env: str) -> Ended:
-        process = start(*words, **env)
+    def call(*words: str, **how: Any) -> Ended:
+        process = start(*words, **how)
         out, err = process.communicate(timeout=200)
         ended = Ended(process.returncode, out, err, tmp_path / "runs")
-        if ended.runs.exists():
+        if any(ended.runs.glob("*/events.jsonl")):
             assert ended.folder
         return ended
 

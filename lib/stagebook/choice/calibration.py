@@ -87,10 +87,13 @@ def of_machine(path: Path) -> Calibration:
 
 
 def _between(line: Sequence[tuple[int, float]], at: float) -> float:
-    """On the line through the measurements; below the first one its value, beyond the last one its slope."""
+    """On the line through the measurements; below the first one its value.
+
+    Beyond the last one the slope is that of all measurements: that of the last two would be mostly their noise.
+    """
     sizes = [size for size, _ in line]
     if at <= sizes[0]:
         return line[0][1]
-    upper = min(bisect_left(sizes, at), len(line) - 1)
-    (left, low), (right, high) = line[upper - 1], line[upper]
+    upper = bisect_left(sizes, at)
+    (left, low), (right, high) = (line[upper - 1], line[upper]) if upper < len(line) else (line[0], line[-1])
     return max(low, low + (high - low) * (at - left) / (right - left)) if right > left else high

@@ -1,17 +1,17 @@
 """`stagebook cost`: what runs cost, from the system tables."""
 
-import csv
-import json as jsonlib
 import sys
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+
+from stagebook.cli.output import print_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stagebook.cost.trend import Point
     from stagebook.model.pipeline import Pipeline
 
 Files = Annotated[tuple[str, ...], Parameter(negative=())]
@@ -25,6 +25,8 @@ def cost(
     trend: Annotated[bool, Parameter(negative=())] = False,
     since: str | None = None,
     plot: Path | None = None,
+    reconcile: Annotated[bool, Parameter(negative=())] = False,
+    actual: Path | None = None,
     output: Annotated[Literal["table", "csv", "json"], Parameter(name="--format")] = "table",
     params: Files = (),
     runs_dir: Path | None = None,
@@ -46,6 +48,10 @@ def cost(
         A commit, a run id or a date to compare at, instead of the last change of code, engine or profile.
     plot:
         File for a chart of the trend (SVG).
+    reconcile:
+        Job run by job run instead: the estimate, and what Databricks billed, from the workspace's system tables.
+    actual:
+        Folder of Delta tables to take for the workspace's, instead of asking Spark (implies --reconcile).
     output:
         How to print the answer.
     params:
@@ -62,6 +68,10 @@ def cost(
     from stagebook.ledger.questions import ask, cost_by
 
     found = pipeline(params, warehouse, runs_dir)
+    if reconcile or actual is not None:
+        from stagebook.cli.reconciling import show
+
+        return show(found, actual, output)
     if trend or since or plot:
         return _trend(found, since, plot, output)
     names = [name for name in by.split(",") if name]
@@ -87,42 +97,28 @@ def _trend(found: "Pipeline", since: str | None, plot: Path | None, output: str)
         from stagebook.report.trend import svg
 
         write_text(plot, svg(told, f"{found.name}: cost and time of {len(told)} runs"))
-    rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in told]
-    _print_rows(list(rows[0]), rows, output)
+    if output == "table":
+        rows = [_row(point) for point in told]
+    else:
+        rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in told]
+    print_rows(list(rows[0]), rows, output)
     if place is not None:
         print(compare(told, place).to_text(), file=sys.stdout if output == "table" else sys.stderr)
     return 0
 
 
+def _row(point: "Point") -> dict[str, str]:
+    """A run in what a terminal of 80 columns has room for."""
+    return {
+        "run": point.run_id,
+        "commit": point.commit[:7],
+        "s": f"{point.seconds:.1f}",
+        "USD": f"{point.usd:.4f}",
+        "saved": f"{point.saved_usd:.4f}",
+        "reused": f"{point.reused}/{point.stages}",
+        "changes": ", ".join(point.changes),
+    }
+
+
 def _print(answer: "pa.Table", output: str) -> None:
-    _print_rows(answer.column_names, answer.to_pylist(), output)
-
-
-def _print_rows(names: list[str], values: list[dict[str, Any]], output: str) -> None:
-    rows = [{name: _plain(value) for name, value in row.items()} for row in values]
-    match output:
-        case "json":
-            print(jsonlib.dumps([_numbers(row) for row in rows], indent=2, ensure_ascii=False, default=str))
-        case "csv":
-            writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        case _:
-            from rich.console import Console
-            from rich.table import Table
-
-            table = Table(*names, box=None)
-            for row in rows:
-                table.add_row(*("" if value is None else str(value) for value in row.values()))
-            Console().print(table)
-
-
-def _plain(value: Any) -> Any:
-    """Money to a millionth, as the bill has it; everything else as it is."""
-    from stagebook.cost.bill import MICRO
-
-    return value.quantize(MICRO) if isinstance(value, Decimal) else value
-
-
-def _numbers(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: float(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+    print_rows(answer.column_names, answer.to_pylist(), output)

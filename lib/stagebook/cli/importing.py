@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 
 if TYPE_CHECKING:
-    from stagebook.jobs.stages import Tasks
     from stagebook.model.pipeline import Pipeline
     from stagebook.model.pricing import PriceBook
-    from stagebook.notebook.parameters import Parameter
+    from stagebook.params.notebooks import Notebook
     from stagebook.params.yaml_file import Document
 
 app = App(name="import", help="A Databricks job as a pipeline.")
@@ -47,13 +46,14 @@ def databricks(file: Path, *, job: str | None = None, out: Path | None = None) -
     tasks = keyed.get("tasks")
     stages = Tasks(
         by_key=tasks if isinstance(tasks, Mapping) else {},
-        job_parameters=frozenset(keyed.get("parameters") or ()),
+        job_parameters={name: one.get("default") for name, one in (keyed.get("parameters") or {}).items()},
+        variables=reading.variables(around),
         notebook=lambda path: _notebook(path, home, root),
-        declared=lambda path: _declared(root / path),
+        declared=lambda path: _said(root / path).declared,
     )
     book, _ = prices.read((), Merged({}), root)
     values = reading.native(name, keyed, around, stages, book)
-    patches = reading.rest(_pipeline(values, stages, book, root, file), name, keyed, around)
+    patches = reading.rest(_pipeline(values, book, root, file), name, keyed, around)
     values["databricks"] |= patches
     left = reading.only_there(patches, values["stages"])
     told = [f"Read from {file.name} by `stagebook import databricks`."]
@@ -110,28 +110,29 @@ def _notebook(path: str, home: Path, root: Path) -> str:
     return Path(os.path.relpath(there.with_name(there.name + suffix), root)).as_posix()
 
 
-def _declared(path: Path) -> "Mapping[str, Parameter] | None":
+def _said(path: Path) -> "Notebook":
+    """What a notebook says; nothing where it is not there yet, or cannot be read."""
     from stagebook.errors import ConfigError
-    from stagebook.notebook.outline import outline
-    from stagebook.notebook.parameters import declared
+    from stagebook.params.notebooks import Notebook, of_file
 
     try:
-        return declared(outline(path))
+        return of_file(path)
     except (ConfigError, SyntaxError):
-        return None
+        return Notebook()
 
 
-def _pipeline(values: dict[str, Any], tasks: "Tasks", book: "PriceBook", root: Path, file: Path) -> "Pipeline":
+def _pipeline(values: dict[str, Any], book: "PriceBook", root: Path, file: Path) -> "Pipeline":
     from stagebook.errors import ConfigError
     from stagebook.params import structure
     from stagebook.params.findings import InvalidParameters
     from stagebook.params.load import Flags, assemble
     from stagebook.params.merge import Merged
+    from stagebook.params.spec import PipelineSpec
 
     if not values["stages"]:
         raise ConfigError(f"{file}: the job has no notebook task, and a stage is a notebook.")
-    spec, findings = structure.parse(Merged(values))
+    spec, findings = structure.parse(Merged(values), PipelineSpec)
     if spec is None or findings:
         raise InvalidParameters.of(findings)
-    known = {name: tasks.declared(stage.notebook) for name, stage in spec.stages.items()}
-    return assemble(spec, known, book, root, (), Flags(), {})
+    found = {name: _said(root / stage.notebook) for name, stage in spec.stages.items()}
+    return assemble(spec, found, book, root, (), Flags(), {})

@@ -97,10 +97,10 @@ def run(
     request = RunRequest(
         params=params,
         flags=Flags(parameter, retries, engine, runs_dir, warehouse, limit),
-        first=_split(first),
-        last=_split(last),
-        only=_split(only),
-        force=None if force is None else _split(tuple(force)),
+        first=split(first),
+        last=split(last),
+        only=split(only),
+        force=None if force is None else split(tuple(force)),
         resume=_one(resume),
         run_id=run_id,
         jobs=jobs,
@@ -127,7 +127,8 @@ def run(
     return result.record.exit_code or 0
 
 
-def _split(names: tuple[str, ...]) -> tuple[str, ...]:
+def split(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that were given one by one or comma-separated, one by one."""
     return tuple(part for name in names for part in name.split(",") if part)
 
 

@@ -31,8 +31,8 @@ class SourceCache:
             self._keep(key, parse(content.decode("utf-8", "replace")).to_json())
         return Source.from_json(self._known[key])
 
-    def notebook(self, content: bytes, outline: Callable[[], Outline]) -> NotebookCode:
-        """What a notebook's file holds; `outline` reads it where it is not known yet."""
+    def notebook(self, content: str, outline: Callable[[], Outline]) -> NotebookCode:
+        """What a notebook's files hold; `outline` reads it where it is not known yet."""
         key = f"notebook-{digest_of(content)}"
         if key not in self._known:
             self._keep(key, code_of(outline()).to_json())

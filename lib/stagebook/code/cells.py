@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from stagebook.code.source import Source, digest_of, of_tree, parse
-from stagebook.notebook.outline import Cell, Outline, without_magics
+from stagebook.notebook.cells import without_magics
+from stagebook.notebook.outline import Cell, Outline
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from stagebook.errors import did_you_mean
-from stagebook.model.pricing import NOTHING, Cluster, Compute, Item, ListPrice, NodeType, PriceBook, Range, Rate, Terms
+from stagebook.model.pricing import (
+    NOTHING,
+    Cluster,
+    Compute,
+    Item,
+    ListPrice,
+    NodeSize,
+    NodeType,
+    PriceBook,
+    Range,
+    Rate,
+    Terms,
+)
 
 SKUS = {
     Compute.JOBS: "JOBS_COMPUTE",
@@ -50,13 +62,14 @@ def rate(name: str, cluster: Cluster, terms: Terms, book: PriceBook) -> Rate | N
         return None
     if cluster.compute is Compute.SERVERLESS:
         dbus = Range.exactly(cluster.dbu_per_hour or 0)
-        items, said = [], ["serverless: no machines, no start-up, nothing idle"]
+        items, nodes, said = [], (), ["serverless: no machines, no start-up, nothing idle"]
     else:
         driver, worker = _machines(cluster, terms, book)
         workers = _workers(cluster)
         photon = terms.photon_factor if cluster.photon else Decimal(1)
         dbus = (Range.exactly(driver.dbu_per_hour) + workers * worker.dbu_per_hour) * photon
         items = _machine_hours(cluster, terms, driver, worker)
+        nodes = tuple(map(_size, dict.fromkeys((driver, worker) if cluster.max_workers else (driver,))))
         said = list(_assumptions(cluster, terms, driver, worker))
     per_dbu = price.usd_per_dbu * (1 - terms.discount)
     said.append(f"{price.sku_name}: {price.usd_per_dbu} USD a DBU ({price.as_of}; {price.source})")
@@ -70,6 +83,7 @@ def rate(name: str, cluster: Cluster, terms: Terms, book: PriceBook) -> Rate | N
         startup_seconds=Decimal(0) if cluster.compute is Compute.SERVERLESS else cluster.startup_minutes * 60,
         idle_seconds=_idle_seconds(cluster),
         assumptions=tuple(said),
+        nodes=nodes,
     )
 
 
@@ -114,6 +128,10 @@ def _machines(cluster: Cluster, terms: Terms, book: PriceBook) -> tuple[NodeType
     driver = _node(book, terms, cluster.driver_node_type_id or str(cluster.node_type_id))
     assert worker and driver, "flaws() has looked"
     return driver, worker
+
+
+def _size(node: NodeType) -> NodeSize:
+    return NodeSize(node.node_type_id, node.vcpu, node.memory_gb, node.gpus)
 
 
 def _workers(cluster: Cluster) -> Range:

@@ -133,6 +133,21 @@ def compare(found: Sequence[Point], place: int) -> Comparison:
     )
 
 
+@dataclass(frozen=True)
+class Trend:
+    """The runs that have succeeded, and those since the last change against those before; None where there is none."""
+
+    points: tuple[Point, ...]
+    comparison: Comparison | None
+
+
+def trend(records: Iterable[RunRecord]) -> Trend | None:
+    """The trend of a pipeline's runs, given oldest first; None where fewer than two have succeeded."""
+    found = points(records)
+    place = place_of(found, None)
+    return Trend(tuple(found), None if place is None else compare(found, place)) if len(found) > 1 else None
+
+
 def place_of(found: Sequence[Point], since: str | None) -> int | None:
     """The first run since a commit, a run id or a date; without one, since the last change of code, engine or profile.
 

@@ -63,6 +63,14 @@ def plain(table: "pa.Table") -> "pa.Table":
     return table.cast(pa.schema(fields))
 
 
+def without_dictionaries(table: "pa.Table") -> "pa.Table":
+    """The table with dictionaries as ordinary columns. Views stay: polars takes them as they are."""
+    import pyarrow as pa
+
+    fields = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
 def digest(table: "pa.Table") -> str:
     """A digest of names, types and values in the order of the rows; what lies under a null does not count."""
     import pyarrow as pa

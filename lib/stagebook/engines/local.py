@@ -48,10 +48,16 @@ class LocalEngine(DeltaLog):
     def read_arrow(
         self, path: Path, *, version: int, columns: Sequence[str] | None = None, where: Predicates = ()
     ) -> "pa.Table":
-        """As `read`, as an Arrow table.
+        """As `read`, as an Arrow table of ordinary columns."""
+        return plain(self.query(path, version=version, columns=columns, where=where))
 
-        Goes through delta-rs' query engine: it reads column mapping, deletion vectors and v2 checkpoints
-        rightly, where `DeltaTable.to_pandas` gives nulls or fails.
+    def query(
+        self, path: Path, *, version: int, columns: Sequence[str] | None = None, where: Predicates = ()
+    ) -> "pa.Table":
+        """As `read`, as delta-rs' query engine gives it: with views, and dictionaries for partitions.
+
+        That engine reads column mapping, deletion vectors and v2 checkpoints rightly, where
+        `DeltaTable.to_pandas` gives nulls or fails.
         """
         import pyarrow as pa
         from deltalake import QueryBuilder
@@ -63,7 +69,7 @@ class LocalEngine(DeltaLog):
         select = ", ".join(predicates.quoted(column) for column in wanted)
         query = QueryBuilder(_SESSION).register("t", table)
         batches = query.execute(f'SELECT {select} FROM "t" WHERE {condition}').read_all()
-        return plain(pa.table(batches))
+        return pa.table(batches)
 
     def readable(self, path: Path, version: int) -> "DeltaTable":
         """The table at a version, for reading.

@@ -1,5 +1,6 @@
-"""The memory that this process may use: the machine's, or less where its container is limited."""
+"""The memory and the cores that this process may use: the machine's, or less where its container is limited."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,13 @@ def memory(own: Path = OWN, root: Path = CGROUPS) -> Memory:
     machine = psutil.virtual_memory()
     limits = [Memory(machine.total, machine.available), *_limits(own, root)]
     return Memory(min(limit.total for limit in limits), min(limit.free for limit in limits))
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def oom_kills(own: Path = OWN, root: Path = CGROUPS, machine: Path = MACHINE) -> int:

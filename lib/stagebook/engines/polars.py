@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.engines import predicates
-from stagebook.engines.arrow import from_local, plain
+from stagebook.engines.arrow import from_local, plain, without_dictionaries
 from stagebook.engines.local import LocalEngine, projection
 from stagebook.model.tables import Predicates
 
@@ -38,7 +38,9 @@ class PolarsEngine(LocalEngine):
 
         table = self.readable(path, version)
         if not _is_plain(table):
-            return self.frame(self.read_arrow(path, version=version, columns=columns, where=where))
+            found = pl.from_arrow(without_dictionaries(self.query(path, version=version, columns=columns, where=where)))
+            assert isinstance(found, pl.DataFrame), "an Arrow table becomes a frame"
+            return found.lazy()
         schema = pa.schema(table.schema().to_arrow())
         wanted = projection(columns, schema)
         conditions = predicates.check(where, schema)

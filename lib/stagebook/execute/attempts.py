@@ -7,11 +7,12 @@ from typing import Any, Self
 
 from stagebook.choice.decide import Choice
 from stagebook.errors import StagebookError, did_you_mean
-from stagebook.execute import choosing, spark
+from stagebook.execute import choosing, guests, spark
 from stagebook.execute.crew import Crew
+from stagebook.execute.guests import TaskValues
 from stagebook.execute.job import CellProgress, Job, Outcome
 from stagebook.execute.retry import should_retry, wait_seconds
-from stagebook.execute.reusing import INGREDIENTS, Begun, Found, versions_read
+from stagebook.execute.reusing import INGREDIENTS, Begun, Found, makers, versions_read
 from stagebook.execute.spark import SparkPlace
 from stagebook.execute.supervise import run_attempt
 from stagebook.model.context import REGISTRY, VARIABLE, StageContext
@@ -38,8 +39,14 @@ class _Start:
     stage: Stage
     parameters: dict[str, Any]
     inputs: dict[str, int]
+    task_values: TaskValues
     engine: str
     choice: Choice | None
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """Parameters and all other values that the result depends on, by name."""
+        return {**self.parameters, **guests.counted(self.task_values)}
 
 
 def run_stage(
@@ -54,7 +61,8 @@ def run_stage(
     try:
         parameters = resolve(dict(stage.parameters), lambda up, scrap: glued(record, up, scrap))
         inputs = pinned(pipeline, stage, record)
-        if may_reuse and (found := _found(stage, parameters, inputs, crew)):
+        values = guests.task_values(stage, pipeline.stages, lambda up: record.stages[up].scraps)
+        if may_reuse and (found := _found(stage, {**parameters, **guests.counted(values)}, inputs, crew)):
             settle_reused(stage.name, found, crew)
             return
         going_on = [name for name in beside if record.stages[name].status in (StageStatus.PENDING, StageStatus.RUNNING)]
@@ -65,7 +73,7 @@ def run_stage(
     except StagebookError as error:
         crew.book.tell("stage_settled", stage=stage.name, status="failed", why=str(error))
         return
-    start = _Start(pipeline, stage, parameters, inputs, engine, choice)
+    start = _Start(pipeline, stage, parameters, inputs, values, engine, choice)
     with crew.pools.held(stage.pools, f"{record.run_id} {stage.name}", crew.stop) as waited:
         if waited is None:
             return  # stopped while it waited: it was never begun
@@ -125,14 +133,14 @@ def glued(record: RunRecord, stage: str, scrap: str) -> Any:
 
 def pinned(pipeline: Pipeline, stage: Stage, record: RunRecord) -> dict[str, int]:
     """The version of each table that the stage reads: what this run committed, else as of the run's start."""
-    return versions_read(stage, record.pins, [record.stages[name].outputs for name in pipeline.stages])
+    return versions_read(stage, record.pins, [record.stages[name].outputs for name in makers(pipeline, stage)])
 
 
 def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[Begun, Outcome]:
     stage, folder = start.stage, crew.book.folder
     output = folder.attempt(stage.name, n)
     kept = folder.attempt(stage.name, n, INGREDIENTS)
-    begun = crew.results.began(stage, start.parameters, start.inputs, kept)
+    begun = crew.results.began(stage, start.depends_on, start.inputs, kept)
     crew.book.tell(
         "attempt_started",
         stage=stage.name,
@@ -169,10 +177,11 @@ def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
         notebook=str(stage.notebook),
         output=str(output),
         folder=str(stage.notebook.parent),
-        parameters=start.parameters,
+        parameters=guests.injected(stage, start.parameters),
         environment=_environment(start, n, crew, place),
         label={"run_id": folder.run_id, "stage": stage.name, "attempt": n, "notebook": str(stage.notebook)},
         timeout_seconds=stage.retry.timeout.total_seconds() if stage.retry.timeout else None,
+        guest=stage.guest is not None,
     )
 
     def progress(cell: CellProgress) -> None:
@@ -201,6 +210,8 @@ def _environment(start: _Start, n: int, crew: Crew, place: SparkPlace | None) ->
         writes=start.stage.writes,
         inputs=start.inputs,
         external=places.external,
+        widgets=guests.widgets(start.stage, start.parameters),
+        task_values=start.task_values,
     )
     path = folder.attempt(start.stage.name, n, ".context.json")
     atomic.write_json(path, context.to_json())

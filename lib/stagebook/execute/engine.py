@@ -22,6 +22,7 @@ from stagebook.execute import kernel
 from stagebook.execute.job import CellProgress
 from stagebook.notebook.cells import headings, is_runnable
 from stagebook.notebook.parameters import check_injected
+from stagebook.standins import NotebookExit
 from stagebook.storage import atomic
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from stagebook.execute.host.embryo import Embryo
 
 ENGINE_NAME = "stagebook"
+WELCOME = "stagebook-guest"
+"""Tag of the cell that puts into a notebook what Databricks does."""
+
+EXIT = NotebookExit.__name__
 SAVE_EVERY_SECONDS = 5.0
 SAVE_SHARE = 20.0  # a save may take 1/20 of the time between saves
 
@@ -124,6 +129,9 @@ class StageClient(PapermillNotebookClient):
             try:
                 self.execute_cell(cell, index)
             except CellExecutionError as error:
+                if error.ename == EXIT and _is_welcomed(self.nb):
+                    self._exited(index, error.evalue)
+                    return
                 self._failed(index, error)
                 break
             except BaseException as error:
@@ -133,9 +141,27 @@ class StageClient(PapermillNotebookClient):
             self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
         session.finished = all(_ran(cell) for cell in self.nb.cells)
 
+    def _exited(self, index: int, value: str) -> None:
+        """The notebook has ended before its last cell, and successfully; cells that never ran stay `pending`."""
+        cell = self.nb.cells[index]
+        cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
+        cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=f"Notebook exited: {value}\n"))
+        self.nb_man.cell_complete(cell, cell_index=index)
+        self.nb_man.session.finished = True
+
     def _failed(self, index: int, error: BaseException) -> None:
         self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
         self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+
+
+def welcome() -> "NotebookNode":
+    """The cell that puts into a notebook what Databricks does."""
+    source = "# What Databricks puts into a notebook.\nfrom stagebook.stage import guest\n\nguest.begin()"
+    return nbformat.v4.new_code_cell(source, metadata={"tags": [WELCOME]})
+
+
+def _is_welcomed(notebook: "NotebookNode") -> bool:
+    return any(WELCOME in cell.metadata.get("tags", ()) for cell in notebook.cells)
 
 
 def _ran(cell: "NotebookNode") -> bool:

@@ -11,7 +11,8 @@ from stagebook.model.record import AttemptStatus
 class Job:
     """One attempt: execute `notebook` with `parameters`, save it at `output`.
 
-    `timeout_seconds` bounds the whole attempt; `folder` is the kernel's working directory.
+    `timeout_seconds` bounds the whole attempt; `folder` is the kernel's working directory; `guest` says that the
+    notebook was written for Databricks.
     """
 
     notebook: str
@@ -21,6 +22,7 @@ class Job:
     environment: dict[str, str]
     label: dict[str, Any]
     timeout_seconds: float | None = None
+    guest: bool = False
 
     def to_line(self) -> str:
         return json.dumps(asdict(self)) + "\n"

@@ -6,6 +6,7 @@ from stagebook import errors
 from stagebook.execute.job import Outcome
 from stagebook.model.pipeline import RetryPolicy
 from stagebook.model.record import AttemptStatus
+from stagebook.standins.errors import StandinError
 
 MAX_WAIT_SECONDS = 600.0
 
@@ -14,19 +15,23 @@ def _names_below(kind: type) -> set[str]:
     return {kind.__name__}.union(*(_names_below(child) for child in kind.__subclasses__()))
 
 
-PERMANENT = _names_below(errors.PermanentError) | {
-    "AssertionError",
-    "EarlyExit",
-    "ImportError",
-    "IndentationError",
-    "ModuleNotFoundError",
-    "NameError",
-    "NoSuchKernel",
-    "SchemaError",
-    "SchemaErrors",
-    "SyntaxError",
-    "ValidationError",
-}
+PERMANENT = (
+    _names_below(errors.PermanentError)
+    | _names_below(StandinError)
+    | {
+        "AssertionError",
+        "EarlyExit",
+        "ImportError",
+        "IndentationError",
+        "ModuleNotFoundError",
+        "NameError",
+        "NoSuchKernel",
+        "SchemaError",
+        "SchemaErrors",
+        "SyntaxError",
+        "ValidationError",
+    }
+)
 """Error types that a second attempt with the same input cannot cure: parameters, schemas, assertions."""
 
 

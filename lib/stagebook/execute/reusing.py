@@ -11,11 +11,12 @@ from stagebook.code.cache import SourceCache
 from stagebook.code.reach import Reach, Reached, own_roots
 from stagebook.cost import bill
 from stagebook.errors import ConfigError
-from stagebook.execute import left
+from stagebook.execute import guests, left
 from stagebook.execute.left import TableStates
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import RunRecord
 from stagebook.notebook.outline import outline
+from stagebook.notebook.read import content
 from stagebook.params.references import holds_reference, resolve
 from stagebook.reuse import Ingredients, TableState
 from stagebook.storage import atomic, results
@@ -115,7 +116,7 @@ class Results:
         """What the stage's notebook does and reaches."""
         look, path = self._look, stage.notebook
         if path not in look.codes:
-            found = self.cache.notebook(path.read_bytes(), lambda: outline(path))
+            found = self.cache.notebook(content(path), lambda: outline(path))
             look.codes[path] = Code(found.cells, found.defaults, look.reach.of(found.whole, path.parent))
         return look.codes[path]
 
@@ -144,6 +145,7 @@ class Results:
             return "no earlier result"
         waits = {name for name, value in stage.parameters.items() if holds_reference(value)}
         now = self.ingredients(stage, {k: v for k, v in stage.parameters.items() if k not in waits}, {})
+        waits |= {name for name in before[0].parameters if guests.is_counted(name)}
         same = {name: before[0].parameters[name] for name in waits if name in before[0].parameters}
         now = replace(now, parameters={**now.parameters, **same}, tables=before[0].tables)
         return next(iter(reuse.differences(before[0], now, before[1])), None)
@@ -222,8 +224,10 @@ class Results:
         if record is None:
             raise NothingToAccept.of(stage.name, str(self.pipeline.places.runs))
         parameters = resolve(dict(stage.parameters), lambda up, scrap: record.stages[up].scraps.get(scrap))
-        outputs = [record.stages[name].outputs for name in self.pipeline.stages if name in record.stages]
-        ingredients = self.ingredients(stage, parameters, versions_read(stage, tables, outputs))
+        outputs = [record.stages[name].outputs for name in makers(self.pipeline, stage) if name in record.stages]
+        values = guests.task_values(stage, self.pipeline.stages, lambda up: _scraps(record, up))
+        counted = {**parameters, **guests.counted(values)}
+        ingredients = self.ingredients(stage, counted, versions_read(stage, tables, outputs))
         before = self._before(stage)
         changes = (
             reuse.differences(before[0], ingredients, before[1]) if before else ["what it depended on is not kept"]
@@ -231,6 +235,12 @@ class Results:
         if changes:
             results.remember(self.pipeline.places.runs, ingredients.key, Kept(record.run_id, accepted=True))
         return record.run_id, ", ".join(changes) or None
+
+
+def makers(pipeline: Pipeline, stage: Stage) -> list[str]:
+    """The stages that write a table which this one reads, in their order."""
+    reads = set(stage.reads)
+    return [name for name, other in pipeline.stages.items() if not reads.isdisjoint(other.writes)] if reads else []
 
 
 def versions_read(stage: Stage, otherwise: Mapping[str, int], outputs: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -244,6 +254,10 @@ def versions_read(stage: Stage, otherwise: Mapping[str, int], outputs: Iterable[
 def _has(record: RunRecord, stage: str) -> bool:
     found = record.stages.get(stage)
     return found is not None and found.status.done and bool(found.reuse)
+
+
+def _scraps(record: RunRecord, stage: str) -> Mapping[str, Any]:
+    return record.stages[stage].scraps if stage in record.stages else {}
 
 
 def result_of(record: RunRecord, stage: str) -> dict[str, Any]:

@@ -83,6 +83,8 @@ def execute(job: Job, answers: TextIO, embryo: "Embryo | None" = None) -> Outcom
     status, error = AttemptStatus.SUCCEEDED, None
     try:
         notebook = load(Path(job.notebook))
+        if job.guest:
+            notebook.cells.insert(0, engine.welcome())
         execute_notebook(
             notebook,
             None,

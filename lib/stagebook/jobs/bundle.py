@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagebook.errors import ConfigError, did_you_mean
 from stagebook.jobs import notebooks as books
-from stagebook.jobs import patch, texts
+from stagebook.jobs import patch, serving, texts
 from stagebook.jobs.carried import not_carried
 from stagebook.jobs.job import RUNNER, job, override
 from stagebook.jobs.yaml_text import dump
@@ -47,6 +47,7 @@ def files(
     result = {
         BUNDLE: dump(bundle(pipeline, target), told),
         job_file(pipeline): dump({"resources": {"jobs": {pipeline.name: job_in(pipeline, target)}}}, told),
+        **_serving(pipeline, told),
         "README.md": texts.readme(pipeline, target.name, origin.command, not_carried(pipeline)),
     }
     if pipeline.deployment.packages:
@@ -58,6 +59,14 @@ def files(
         result[RUNNER.removeprefix("../")] = origin.runner
     text = books.to_percent_text if through_papermill else books.to_text
     return result | {places[stage]: text(node) for stage, node in notebooks.items()}
+
+
+def _serving(pipeline: Pipeline, told: str) -> dict[str, str]:
+    endpoint = pipeline.deployment.serving_endpoint
+    if endpoint is None:
+        return {}
+    found = {"resources": {"model_serving_endpoints": serving.endpoint(pipeline, endpoint)}}
+    return {serving.resource_file(pipeline): dump(found, told)}
 
 
 def job_file(pipeline: Pipeline) -> str:
@@ -76,15 +85,17 @@ def bundle(pipeline: Pipeline, default: Target) -> dict[str, Any]:
     result: dict[str, Any] = {"bundle": {"name": pipeline.name}, "include": ["resources/*.yml"]}
     if deployment.packages:
         result["artifacts"] = {"default": {"type": "whl", "build": "uv build --wheel", "path": "."}}
+    if variables := serving.variables(pipeline, default):
+        result["variables"] = variables
     base = job_in(pipeline, default)
     result["targets"] = {
-        name: _target(target, default, override(base, job_in(pipeline, target)), pipeline.name)
+        name: _target(target, default, override(base, job_in(pipeline, target)), pipeline)
         for name, target in deployment.targets.items()
     }
     return patch.apply(result, deployment.bundle)
 
 
-def _target(target: Target, default: Target, changes: Mapping[str, Any], pipeline: str) -> dict[str, Any]:
+def _target(target: Target, default: Target, changes: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
     result: dict[str, Any] = {"mode": target.mode}
     if target == default:
         result["default"] = True
@@ -92,12 +103,14 @@ def _target(target: Target, default: Target, changes: Mapping[str, Any], pipelin
         result["workspace"] = workspace
     if target.mode == "development":
         result["presets"] = {"trigger_pause_status": "PAUSED"}
+    if variables := serving.changes(pipeline, target, default):
+        result["variables"] = variables
     if target.run_as:
         result["run_as"] = dict(target.run_as)
     if target.permissions:
         result["permissions"] = [dict(permission) for permission in target.permissions]
     if changes:
-        result["resources"] = {"jobs": {pipeline: dict(changes)}}
+        result["resources"] = {"jobs": {pipeline.name: dict(changes)}}
     return result
 
 

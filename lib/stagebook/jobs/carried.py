@@ -63,6 +63,11 @@ def _rest(pipeline: Pipeline, targets: tuple[Target, ...]) -> Iterator[str]:
         )
     if only_here := sorted(told & {"gate_refused", "interrupted"}):
         yield f"notifications.on: {', '.join(only_here)} has no event there; on_failure tells of a run that failed."
+    if pipeline.deployment.serving_endpoint is not None:
+        yield (
+            "databricks.serving_endpoint: an endpoint follows no alias, so a promotion changes what it serves with the"
+            " next deployment only (--var champion_version=…)."
+        )
     for target in targets:
         if target.catalog is None:
             yield f"target {target.name}: no catalog is set, so tables have no three-level names there."

@@ -7,9 +7,9 @@ from stagebook import dag
 from stagebook.jobs import patch
 from stagebook.jobs.cluster import new_cluster
 from stagebook.jobs.tasks import ENVIRONMENT, HANDED_ON, Setting, serverless, tasks_of
-from stagebook.jobs.values import to_text
 from stagebook.model.deployment import Deployment, Target
 from stagebook.model.pipeline import Pipeline
+from stagebook.notebook.values import to_text
 
 WHEEL = "../dist/*.whl"
 REQUIREMENTS = "../requirements.txt"
@@ -88,10 +88,14 @@ def _of_the_kit(target: Target, pipeline: Pipeline) -> dict[str, str]:
         return {}
     places = {"catalog": target.catalog, "schema": target.schema, "volume": target.volume, "run_id": "{{job.run_id}}"}
     places["experiment"] = _workspace_path(pipeline.tracking.experiment)
-    if "." not in (model := pipeline.tracking.registered_model) and target.schema:
-        model = f"{target.catalog}.{target.schema}.{model}"
-    places["model"] = model
+    places["model"] = model_name(pipeline, target)
     return {f"{HANDED_ON}{name}": value for name, value in places.items() if value}
+
+
+def model_name(pipeline: Pipeline, target: Target) -> str:
+    """The registered model's name in a target, in three levels where the target says them."""
+    name = pipeline.tracking.registered_model
+    return f"{target.catalog}.{target.schema}.{name}" if "." not in name and target.catalog and target.schema else name
 
 
 def _workspace_path(experiment: str) -> str:

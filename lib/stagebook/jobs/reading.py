@@ -70,6 +70,20 @@ def rest(pipeline: Pipeline, name: str, job: Mapping[str, Any], around: Mapping[
     return found
 
 
+def variables(around: Mapping[str, Any] | None) -> dict[str, str]:
+    """`var.x`, `bundle.name`, `bundle.target` → what they are in the bundle's default target, where that is a text."""
+    found = {f"var.{name}": _default_of(told) for name, told in ((around or {}).get("variables") or {}).items()}
+    found["bundle.name"] = ((around or {}).get("bundle") or {}).get("name")
+    for first, target in list(_in_order((around or {}).get("targets")).items())[:1]:
+        found["bundle.target"] = first
+        found |= {f"var.{name}": _default_of(told) for name, told in (target.get("variables") or {}).items()}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def _default_of(told: Any) -> Any:
+    return told.get("default") if isinstance(told, Mapping) else told
+
+
 def only_there(patches: Mapping[str, Any], stages: Mapping[str, Any]) -> list[str]:
     """One line for each thing that is carried by a patch: it is kept for Databricks, and does nothing here."""
     of_job = patches.get("job", {})
@@ -139,7 +153,7 @@ def _parameters(job: Mapping[str, Any], stages: Mapping[str, Any], tasks: Tasks)
     for name, item in given.items() if isinstance(given, Mapping) else ():
         takers = [declared for declared in known if name in declared]
         if takers and name.isidentifier() and isinstance(item.get("default"), str):
-            values = [known_value(name, item["default"], declared) for declared in takers]
+            values = [known_value(name, tasks.by_default(item["default"]), declared) for declared in takers]
             if values[0] is not None and all(value == values[0] for value in values):
                 yield name, values[0]
 
@@ -199,14 +213,18 @@ def _kind(cluster: Mapping[str, Any]) -> dict[str, bool]:
     return {name: True for name, on in (("spot", spot), ("photon", photon)) if on}
 
 
+def _in_order(targets: Any) -> dict[str, Mapping[str, Any]]:
+    """The targets of a bundle, the default one first."""
+    given = {name: own or {} for name, own in targets.items()} if isinstance(targets, Mapping) else {}
+    return dict(sorted(given.items(), key=lambda item: item[1].get("default") is not True))
+
+
 def _targets(around: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
-    given = (around or {}).get("targets")
-    if not isinstance(given, Mapping) or not all(NAME.fullmatch(name) for name in given):
+    given = _in_order((around or {}).get("targets"))
+    if not given or not all(NAME.fullmatch(name) for name in given):
         return
     targets = {}
-    first = sorted(given, key=lambda name: (given[name] or {}).get("default") is not True)
-    for name in first:
-        own = given[name] or {}
+    for name, own in given.items():
         place = own.get("workspace") or {}
         found = {key: place[key] for key in ("host", "root_path") if isinstance(place.get(key), str)}
         if not str(found.get("host", "https://")).startswith("https://"):

@@ -1,15 +1,18 @@
 """From the tasks of a Databricks job to stages of a parameter file: what a stage can say of a task."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stagebook.jobs.check.subject import dependencies
-from stagebook.jobs.values import from_text
 from stagebook.model.pipeline import RunIf
 from stagebook.notebook.parameters import Parameter
+from stagebook.notebook.values import from_text
 from stagebook.params.basics import NAME
 from stagebook.params.references import references
+
+_NAMED = re.compile(r"\{\{\s*job\.parameters\.(?P<parameter>[\w-]+)\s*\}\}|\$\{(?P<variable>(var|bundle)\.[\w-]+)\}")
 
 Task = Mapping[str, Any]
 Declared = Callable[[str], Mapping[str, Parameter] | None]
@@ -21,7 +24,8 @@ class Tasks:
     """A job's tasks by key, and what is a stage among them."""
 
     by_key: Mapping[str, Task]
-    job_parameters: frozenset[str]
+    job_parameters: Mapping[str, Any]  # name → default
+    variables: Mapping[str, str]  # of the bundle: `var.x` → what it is in the default target
     notebook: Callable[[str], str]  # a task's notebook_path → the path in the parameter file
     declared: Declared
 
@@ -101,11 +105,23 @@ class Tasks:
         for name, text in given.items() if isinstance(given, Mapping) else ():
             if not isinstance(text, str) or not name.isidentifier() or name in self.job_parameters:
                 continue
+            text = self.by_default(text)
             if "{{" in text:
                 if (declared is None or name in declared) and all(up in above for _, up, _ in references(text)):
                     yield name, text
             elif (value := known_value(name, text, declared)) is not None:
                 yield name, value
+
+    def by_default(self, text: str) -> str:
+        """The text, with parameters of the job and variables of the bundle as they are by default."""
+
+        def known(reference: re.Match[str]) -> str:
+            if variable := reference["variable"]:
+                return self.variables.get(variable, reference[0])
+            value = self.job_parameters.get(reference["parameter"])
+            return _NAMED.sub(known, value) if isinstance(value, str) and "{{" not in value else reference[0]
+
+        return _NAMED.sub(known, text)
 
 
 def known_value(name: str, text: str, declared: Mapping[str, Parameter] | None) -> Any | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagebook.jobs.cluster import new_cluster
-from stagebook.jobs.values import to_text
 from stagebook.model.deployment import ClusterProfile, Deployment
 from stagebook.model.pipeline import Pipeline, RetryPolicy, RunIf, Stage
+from stagebook.notebook.values import to_text
 
 ENVIRONMENT = "stagebook"
 """Key of the serverless environment that the wheel and the requirements are installed in."""

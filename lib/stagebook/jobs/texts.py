@@ -23,19 +23,38 @@ databricks bundle validate -t {default}
 databricks bundle deploy -t {default}
 databricks bundle run -t {default} {name}
 ```
-
+{_served(pipeline, default)}
 Targets: {targets}. Parameters are parameters of the job: `databricks bundle run … -- --seed=14` sets one for a run.
 
 ## What is in it
 
 - `databricks.yml`: the bundle and its targets
 - `resources/{name}.job.yml`: the job, one task per stage
-- the stages' notebooks as `.ipynb`, without outputs
+{_endpoint(pipeline)}- the stages' notebooks as `.ipynb`, without outputs
 {_packaged(pipeline)}
 ## What the job has no field for
 
 {listed}
 """
+
+
+def _served(pipeline: Pipeline, default: str) -> str:
+    """How the endpoint is told which version to serve."""
+    if pipeline.deployment.serving_endpoint is None:
+        return ""
+    return f"""
+The endpoint serves a version, not an alias: tell each deployment the champion's, and deploy again after a promotion.
+
+```console
+databricks bundle deploy -t {default} --var="champion_version=3"
+```
+"""
+
+
+def _endpoint(pipeline: Pipeline) -> str:
+    if pipeline.deployment.serving_endpoint is None:
+        return ""
+    return f"- `resources/{pipeline.name}.serving.yml`: the model serving endpoint\n"
 
 
 def _needs_uv(pipeline: Pipeline) -> str:

@@ -27,6 +27,8 @@ LOCK = "ledger.lock"
 KEYS: dict[str, tuple[str, ...]] = {
     "billing.list_prices": ("cloud", "sku_name"),
     "compute.clusters": ("cluster_id",),
+    "compute.node_timeline": ("cluster_id", "instance_id", "start_time"),
+    "compute.node_types": ("node_type",),
     "lakeflow.jobs": ("job_id",),
     "lakeflow.job_tasks": ("job_id", "task_key"),
     "lakeflow.job_run_timeline": ("run_id", "period_start_time"),
@@ -40,6 +42,7 @@ CHANGING = ("lakeflow.jobs", "lakeflow.job_tasks")
 SINCE = {
     "billing.usage": "usage_end_time",
     "compute.clusters": "create_time",
+    "compute.node_timeline": "end_time",
     "lakeflow.job_run_timeline": "period_end_time",
     "lakeflow.job_task_run_timeline": "period_end_time",
 }
@@ -171,7 +174,12 @@ def _still_so(row: Row, known: list[Row]) -> bool:
     if not before:
         return False
     newest = max(before, key=lambda old: old["change_time"])
-    return all(newest[column] == value for column, value in row.items() if column != "change_time")
+    return all(_same(newest[column], value) for column, value in row.items() if column != "change_time")
+
+
+def _same(held: Any, wanted: Any) -> bool:
+    """Whether a value is the one that a table holds, which gives maps back as pairs."""
+    return dict(held or ()) == wanted if isinstance(wanted, dict) else held == wanted
 
 
 def _arrow(table: str, new: list[Row]) -> "pa.Table":

@@ -1,5 +1,6 @@
 """What is asked of the system tables: the platform's own cost query, and ours built on the same join."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,25 +44,25 @@ FROM system.billing.list_prices"""
 
 
 class NoLedger(ConfigError):
-    """There are no system tables yet."""
+    """System tables that are asked for are not there."""
 
     @classmethod
-    def of(cls, where: Path) -> "NoLedger":
-        return cls(f"there are no system tables in {where}: no run has ended yet.")
+    def of(cls, where: Path, missing: Sequence[str]) -> "NoLedger":
+        return cls(f"there is no {', '.join(missing)} in {where}: no run has ended yet that was entered there.")
 
 
 def ask(sql: str, tables: Path) -> "pa.Table":
     """The answer of the system tables under `tables / "system"`; they are named as on Databricks.
 
     Raises:
-        NoLedger: if there are none.
+        NoLedger: if one that is asked for is missing.
     """
     from stagebook.engines import appending
 
-    known = {name: folder(tables, table) for name, table in names().items()}
-    if not all(map(appending.exists, known.values())):
-        raise NoLedger.of(tables / "system")
-    narrow = {name: _NARROW for name in known if name.endswith("list_prices") and name in sql}
+    known = {name: folder(tables, table) for name, table in names().items() if re.search(rf"\b{name}\b", sql)}
+    if missing := [name for name, path in known.items() if not appending.exists(path)]:
+        raise NoLedger.of(tables / "system", missing)
+    narrow = {name: _NARROW for name in known if name.endswith("list_prices")}
     return appending.query(sql, known, narrow)
 
 
@@ -74,20 +75,21 @@ def cost_by(by: Sequence[str], pipeline: str | None = None) -> str:
         ConfigError: if one cannot be grouped by.
     """
     columns = [_column(name) for name in by]
-    selected = "".join(f"{column} AS {_quoted(name, chr(34))}, " for column, name in zip(columns, by, strict=True))
-    only = f"\n  AND u.usage_metadata.job_id = {_quoted(pipeline)}" if pipeline else ""
+    selected = "".join(f"{column} AS {quoted(name, chr(34))}, " for column, name in zip(columns, by, strict=True))
+    only = f"\n  AND u.usage_metadata.job_id = {quoted(pipeline)}" if pipeline else ""
     grouped = f"\nGROUP BY {', '.join(columns)}\nORDER BY {', '.join(columns)}" if by else ""
     return f"SELECT {selected}SUM(u.usage_quantity * p.pricing.default) AS usd\n{JOIN}{only}{grouped}"
 
 
 def _column(name: str) -> str:
     if name.startswith("tag."):
-        return f"u.custom_tags[{_quoted(name.removeprefix('tag.'))}]"
+        return f"u.custom_tags[{quoted(name.removeprefix('tag.'))}]"
     if name not in GROUPS:
         allowed = [*GROUPS, "tag.<name>"]
         raise ConfigError(f"--by: there is no '{name}'.{did_you_mean(name, allowed)}\n  allowed: {', '.join(allowed)}")
     return GROUPS[name]
 
 
-def _quoted(text: str, mark: str = "'") -> str:
+def quoted(text: str, mark: str = "'") -> str:
+    """A text as SQL writes it; with `"` as mark, a name."""
     return f"{mark}{text.replace(mark, mark * 2)}{mark}"

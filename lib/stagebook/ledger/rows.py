@@ -15,6 +15,11 @@ Row = dict[str, Any]
 LOCAL = "local"
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 EXACT = Decimal("1e-18")
+MIB = 1024**2
+MEASURED = (
+    "cpu_user_percent", "cpu_system_percent", "cpu_wait_percent", "mem_used_percent", "mem_swap_percent",
+    "network_sent_bytes", "network_received_bytes", "disk_free_bytes_per_mount_point",
+)  # fmt: skip
 OWNER = {"account_id": LOCAL, "workspace_id": LOCAL}
 
 _RUN_STATE = {RunStatus.SUCCEEDED: "SUCCEEDED", RunStatus.FAILED: "FAILED", RunStatus.INTERRUPTED: "CANCELLED"}
@@ -35,6 +40,8 @@ def rows(record: RunRecord) -> dict[str, list[Row]]:
         "billing.list_prices": _unique(_price(line, clouds[charge.profile]) for charge, line in _lines(billed)),
         "billing.usage": [_usage(record, charge, line, clouds[charge.profile]) for charge, line in _lines(billed)],
         "compute.clusters": [row for place, leg in enumerate(record.legs) for row in _clusters(record, place, leg)],
+        "compute.node_timeline": [row for place, leg in enumerate(record.legs) for row in _minutes(record, place, leg)],
+        "compute.node_types": list(_node_types(record)),
         "lakeflow.jobs": [_job(record)],
         "lakeflow.job_tasks": list(_tasks(record)),
         "lakeflow.job_run_timeline": list(_run_slices(record)),
@@ -82,6 +89,7 @@ def _usage(record: RunRecord, charge: Charge, line: Line, cloud: str) -> Row:
         "usage_date": charge.start.date(),
         "custom_tags": {
             **rate.cluster.custom_tags,
+            "pipeline": record.pipeline,
             "stage": charge.stage,
             "attempt": str(charge.attempt),
             "spent_on": charge.kind.value,
@@ -128,8 +136,53 @@ def _clusters(record: RunRecord, place: int, leg: Leg) -> Iterator[Row]:
         }
 
 
+def _minutes(record: RunRecord, place: int, leg: Leg) -> Iterator[Row]:
+    """What the machine did in each minute in which a cluster's stages ran: it stood for the cluster's driver."""
+    after = record.legs[place + 1].started_at if place + 1 < len(record.legs) else None
+    for minute in record.minutes:
+        if minute["start"] < leg.started_at or (after is not None and minute["start"] >= after):
+            continue
+        profiles = {leg.profiles.get(stage) for stage in minute["stages"]} & leg.rates.keys()
+        for profile in sorted(map(str, profiles)):
+            yield {
+                **OWNER,
+                "cluster_id": cluster_id(record, place, profile),
+                "instance_id": leg.machine["name"],
+                "start_time": _time(minute["start"]),
+                "end_time": _time(minute["end"]),
+                "driver": True,
+                **{name: minute[name] for name in MEASURED},
+                "node_type": local_type(leg),
+            }
+
+
+def local_type(leg: Leg) -> str:
+    """This machine as a node type: nobody is to take what was measured on it for what a cluster's node did."""
+    return f"LOCAL:{leg.machine['cores']}x{leg.machine['memory_bytes'] // MIB}MB"
+
+
+def _node_types(record: RunRecord) -> Iterator[Row]:
+    """The sizes of all nodes that the run is priced by, and of the machines that it ran on."""
+    sizes: dict[str, tuple[int, int, int]] = {}
+    for leg in record.legs:
+        if leg.machine:
+            sizes[local_type(leg)] = (leg.machine["cores"], leg.machine["memory_bytes"] // MIB, 0)
+        for value in leg.rates.values():
+            for node in Rate.from_json(value).nodes:
+                sizes[node.node_type_id] = (node.vcpu, int(node.memory_gb * 1024), node.gpus)
+    for name, (cores, memory_mb, gpus) in sizes.items():
+        size = {"core_count": float(cores), "memory_mb": memory_mb, "gpu_count": gpus}
+        yield {"account_id": LOCAL, "node_type": name, **size}
+
+
 def _job(record: RunRecord) -> Row:
-    return {**OWNER, "job_id": record.pipeline, "name": record.pipeline, "change_time": _time(record.started_at)}
+    return {
+        **OWNER,
+        "job_id": record.pipeline,
+        "name": record.pipeline,
+        "tags": {"pipeline": record.pipeline},
+        "change_time": _time(record.started_at),
+    }
 
 
 def _tasks(record: RunRecord) -> Iterator[Row]:

@@ -19,7 +19,11 @@ REGISTRY = ".registry.json"
 
 @dataclass(frozen=True)
 class StageContext:
-    """One attempt as its kernel sees it. `inputs` pins the version of each table in `reads`."""
+    """One attempt as its kernel sees it. `inputs` pins the version of each table in `reads`.
+
+    To a notebook of Databricks, `widgets` are what its job passes (None: it is no such notebook), and `task_values` are
+    those of its upstream that it may read: task → key → value.
+    """
 
     run_id: str
     stage: str
@@ -34,6 +38,8 @@ class StageContext:
     inputs: dict[str, int] = field(default_factory=dict)
     spark: SparkSettings = field(default_factory=SparkSettings)
     external: Mapping[str, Path] = field(default_factory=dict)
+    widgets: Mapping[str, str] | None = None
+    task_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {

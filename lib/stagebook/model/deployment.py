@@ -54,6 +54,17 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class ServingEndpoint:
+    """A model serving endpoint for the champion. `version` is what it serves unless a deployment says another."""
+
+    name: str
+    version: str | None = None
+    workload_size: str = "Small"
+    workload_type: str = "CPU"
+    scale_to_zero_enabled: bool = True
+
+
+@dataclass(frozen=True)
 class Deployment:
     """The job around the stages.
 
@@ -80,5 +91,6 @@ class Deployment:
     schedule: Schedule | None = None
     queue: bool | None = None
     max_concurrent_runs: int | None = None
+    serving_endpoint: ServingEndpoint | None = None
     job: Mapping[str, Any] = field(default_factory=dict)
     bundle: Mapping[str, Any] = field(default_factory=dict)

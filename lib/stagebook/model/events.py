@@ -55,7 +55,8 @@ def _run_started(event: Event) -> RunRecord:
 
 def _leg(event: Event) -> Leg:
     profiles = {name: spec.get("profile") for name, spec in event["stages"].items()}
-    return Leg(event["at"], profiles, event.get("rates", {}), event.get("reserved_usd", 0.0))
+    rates, reserved_usd = event.get("rates", {}), event.get("reserved_usd", 0.0)
+    return Leg(event["at"], profiles, rates, reserved_usd, machine=event.get("machine", {}))
 
 
 def _run_resumed(record: RunRecord, event: Event) -> None:
@@ -125,6 +126,10 @@ def _tracking_linked(record: RunRecord, event: Event) -> None:
     record.mlflow = event["mlflow"]
 
 
+def _minute_measured(record: RunRecord, event: Event) -> None:
+    record.minutes.append({name: value for name, value in event.items() if name not in ("at", "event")})
+
+
 def _run_finished(record: RunRecord, event: Event) -> None:
     _ended(record, RunStatus(event["status"]), event["exit_code"], event["at"])
 
@@ -140,6 +145,7 @@ _HANDLERS: dict[str, Callable[[RunRecord, Event], None]] = {
     "attempt_started": _attempt_started,
     "attempt_finished": _attempt_finished,
     "tracking_linked": _tracking_linked,
+    "minute_measured": _minute_measured,
     "run_finished": _run_finished,
     "run_reaped": _run_reaped,
 }

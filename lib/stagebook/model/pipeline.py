@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.model.deployment import Deployment
-from stagebook.model.pricing import Budget, Rate
+from stagebook.model.pricing import Budget, Market, Rate
 from stagebook.model.tables import Predicates
 
 
@@ -46,6 +46,20 @@ class Narrowed:
 
 
 @dataclass(frozen=True)
+class Guest:
+    """What a notebook that was written for Databricks takes from its job.
+
+    All parameters are widgets to it, and those that `injected` names are set in its parameters cell too. `values`
+    are the task values that it may read, as (task, key); None: any of its upstream. `unseen` says by what it may read
+    what nobody can tell from its code, so that no earlier result stands for it.
+    """
+
+    injected: frozenset[str] = frozenset()
+    values: frozenset[tuple[str, str]] | None = frozenset()
+    unseen: str | None = None
+
+
+@dataclass(frozen=True)
 class Stage:
     """One notebook of a pipeline.
 
@@ -54,7 +68,7 @@ class Stage:
     skipped unless it is true. `reuse` says whether an earlier result may stand for it. `engine` is this
     stage's own, instead of the pipeline's. For the choice of an engine, `work` says which kinds of work it
     does, `narrowed` what it needs of tables not read whole. `kernel` is `auto` (forked from the kernel host
-    where that can be) or `cold` (started afresh).
+    where that can be) or `cold` (started afresh). `guest` is told of a notebook of Databricks.
     """
 
     name: str
@@ -73,6 +87,7 @@ class Stage:
     reuse: bool = True
     kernel: str = "auto"
     pools: Mapping[str, float] = field(default_factory=dict)
+    guest: Guest | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +137,8 @@ class SparkSettings:
 class Pipeline:
     """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist.
 
-    `rates` says what each profile costs; one that is this machine is not in it. `pools` are what all runs on a machine
+    `rates` says what each profile costs; one that is this machine is not in it. `market` is what else could be
+    bought. `pools` are what all runs on a machine
     share, with their sizes.
     """
 
@@ -137,6 +153,7 @@ class Pipeline:
     deployment: Deployment = field(default_factory=Deployment)
     params_files: tuple[str, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
+    market: Market = field(default_factory=Market)
     budget: Budget = field(default_factory=Budget)
     pools: Mapping[str, float] = field(default_factory=dict)
 

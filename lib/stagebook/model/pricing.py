@@ -70,6 +70,14 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Market:
+    """What can be bought, and under which terms."""
+
+    book: PriceBook = PriceBook()
+    terms: Terms = Terms()
+
+
+@dataclass(frozen=True)
 class Budget:
     """US dollars that one run, and all runs of the pipeline in a calendar month (UTC), may cost; None: any."""
 
@@ -148,8 +156,21 @@ class Item:
 
 
 @dataclass(frozen=True)
+class NodeSize:
+    """The size of a node: cores as its cloud counts them, and GiB of memory."""
+
+    node_type_id: str
+    vcpu: int
+    memory_gb: Decimal
+    gpus: int
+
+
+@dataclass(frozen=True)
 class Rate:
-    """What a profile costs while it is up, and what its estimate rests on."""
+    """What a profile costs while it is up, and what its estimate rests on.
+
+    `nodes` are the sizes of its nodes, the driver's first; none where it is serverless.
+    """
 
     profile: str
     cloud: str
@@ -158,6 +179,7 @@ class Rate:
     startup_seconds: Decimal
     idle_seconds: Decimal | None  # of all-purpose compute: it stops by itself after so long
     assumptions: tuple[str, ...] = ()
+    nodes: tuple[NodeSize, ...] = ()
 
     @property
     def usd_per_hour(self) -> Range:
@@ -194,6 +216,9 @@ class Rate:
             startup_seconds=Decimal(value["startup_seconds"]),
             idle_seconds=None if idle is None else Decimal(idle),
             assumptions=tuple(value["assumptions"]),
+            nodes=tuple(
+                NodeSize(**{**node, "memory_gb": Decimal(node["memory_gb"])}) for node in value.get("nodes", ())
+            ),
         )
 
 

@@ -62,7 +62,8 @@ class Leg:
     """A run from its start, or from a resumption, until it ended (`finished_at`) or died; its clusters live no longer.
 
     `profiles` is stage → profile, `rates` what each priced profile cost then, as `Rate.to_json`, and
-    `reserved_usd` what the run was expected to have cost in all by the leg's end.
+    `reserved_usd` what the run was expected to have cost in all by the leg's end. `machine` is what its attempts
+    were measured on: `name`, `cores`, `memory_bytes`.
     """
 
     started_at: str
@@ -71,6 +72,7 @@ class Leg:
     reserved_usd: float = 0.0
     finished_at: str | None = None
     status: RunStatus = RunStatus.RUNNING
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +127,7 @@ class RunRecord:
     pins: dict[str, int] = field(default_factory=dict)
     legs: list[Leg] = field(default_factory=list)
     over_budget: dict[str, str] = field(default_factory=dict)  # stage → why it was not started
+    minutes: list[dict[str, Any]] = field(default_factory=list)  # what the machine did, see `run.meter`
 
     @property
     def gate(self) -> dict[str, Any] | None:

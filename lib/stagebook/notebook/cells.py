@@ -1,4 +1,4 @@
-"""What the cells of a notebook are called, for progress and error messages."""
+"""What the cells of a notebook are called, for progress and error messages; which are run, and of what Python."""
 
 from typing import TYPE_CHECKING
 
@@ -21,3 +21,8 @@ def headings(notebook: "NotebookNode") -> list[str]:
 def is_runnable(cell: "NotebookNode") -> bool:
     """Whether the kernel is asked to run the cell: code with something in it."""
     return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def without_magics(source: str) -> str:
+    """IPython's `%magic` and `!command` lines blanked, so that line numbers stay."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))

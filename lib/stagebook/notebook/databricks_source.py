@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+MARK = "application/vnd.databricks.v1+notebook"
+"""The key of a notebook's metadata that Databricks writes."""
+
 FIRST_LINE = "# Databricks notebook source"
 _COMMAND = re.compile(r"^# COMMAND -{10,}[ \t]*$", re.MULTILINE)
 _TITLE = re.compile(r"^# DBTITLE \d+,(.*)\n?", re.MULTILINE)
@@ -35,7 +38,7 @@ def parse(text: str) -> "NotebookNode":
         if not source.strip():
             continue
         cells.append(_cell(source, title.group(1).strip() if title else None))
-    return v4.new_notebook(cells=cells)
+    return v4.new_notebook(cells=cells, metadata={MARK: {"language": "python"}})
 
 
 def _cell(source: str, title: str | None) -> "NotebookNode":

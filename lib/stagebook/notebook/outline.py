@@ -9,12 +9,13 @@ import ast
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stagebook.notebook import read
-from stagebook.notebook.databricks_source import is_databricks_source
+from stagebook.notebook.cells import without_magics
+from stagebook.notebook.guest import is_guest, may_be_guest
 
 PARAMETERS = "parameters"
 
@@ -30,10 +31,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outline:
-    """A notebook without outputs. `language` is that of its kernel."""
+    """A notebook without outputs. `language` is that of its kernel; `guest`: it was written for Databricks."""
 
     cells: tuple[Cell, ...]
     language: str = "python"
+    guest: bool = False
 
     @property
     def parameters_cell(self) -> Cell | None:
@@ -48,6 +50,9 @@ def outline(path: Path) -> Outline:
         UnreadableNotebook: as `read.load`.
     """
     text = read.text_of(path)
+    if may_be_guest(text):
+        node = read.load(path)
+        return replace(_from_node(node), guest=is_guest(node))
     if path.suffix == ".ipynb":
         return _from_json(path, text)
     if path.suffix == ".py" and _is_percent(text):
@@ -88,7 +93,7 @@ def _is_percent(text: str) -> bool:
     named = re.search(r"format_name: *(\w+)", header.group(0)) if header else None
     if named:
         return named.group(1) == "percent"
-    return not is_databricks_source(text) and any(_MARKER.match(line) for line in text.splitlines())
+    return any(_MARKER.match(line) for line in text.splitlines())
 
 
 def _is_whole(cell: Cell) -> bool:
@@ -100,11 +105,6 @@ def _is_whole(cell: Cell) -> bool:
     except (SyntaxError, ValueError):
         return False
     return True
-
-
-def without_magics(source: str) -> str:
-    """IPython's `%magic` and `!command` lines blanked, so that line numbers stay."""
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
 
 
 def _percent_cells(text: str) -> Iterator[Cell]:

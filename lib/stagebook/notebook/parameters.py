@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Optional, Union
 
 from stagebook.errors import UnsafeInjection
-from stagebook.notebook.outline import Outline, without_magics
+from stagebook.notebook.cells import without_magics
+from stagebook.notebook.outline import Outline
+from stagebook.notebook.ways import ways
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One assignment of the parameters cell.
+    """One assignment of the parameters cell; or a `widget` of a notebook of Databricks, whose values are texts.
 
     `annotation` is its source text; `type` the type that it names, or None where it has none or names
     something other than builtins, `Literal`, `Optional` and `Union`.
@@ -23,14 +25,27 @@ class Parameter:
     type: Any  # a type form, as typing spells them
     default: Any
     comment: str
+    widget: bool = False
 
 
 def declared(notebook: Outline) -> dict[str, Parameter] | None:
     """What the notebook declares, by name; None where it has no parameters cell or is not Python.
 
+    One of Databricks declares its widgets too; None where it computes their names.
+
     Raises:
         SyntaxError: if the cell is not valid Python.
     """
+    own = _of_cell(notebook)
+    if not notebook.guest:
+        return own
+    widgets = ways(notebook).widgets
+    if widgets is None:
+        return None
+    return {name: Parameter(name, None, None, value, "", widget=True) for name, value in widgets.items()} | (own or {})
+
+
+def _of_cell(notebook: Outline) -> dict[str, Parameter] | None:
     cell = notebook.parameters_cell
     if cell is None or notebook.language != "python":
         return None

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from stagebook.errors import ConfigError
-from stagebook.notebook import databricks_source
+from stagebook.notebook import databricks_source, included
+from stagebook.notebook.guest import is_guest, may_be_guest
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -21,12 +22,31 @@ class UnreadableNotebook(ConfigError):
 def load(path: Path) -> "NotebookNode":
     """The notebook in `path`, upgraded to nbformat 4, with a kernelspec (python3 where none is named).
 
+    One of Databricks holds the cells of the notebooks that it includes by `%run`.
+
     Raises:
         UnreadableNotebook: if the file is missing, is not valid JSON, or no format fits.
+        NotIncluded: see `included.expanded`.
+    """
+    node = _as_it_is(path)
+    return _with_kernelspec(included.expanded(node, path, _as_it_is) if is_guest(node) else node)
+
+
+def content(path: Path) -> str:
+    """The text of a notebook's file and of those that it may include: equal texts, equal notebooks.
+
+    Raises:
+        UnreadableNotebook: as `text_of`.
     """
     text = text_of(path)
-    node = _ipynb(path, text) if path.suffix == ".ipynb" else _text(path, text)
-    return _with_kernelspec(node)
+    if not may_be_guest(text):
+        return text
+    return "\0".join([text, *included.files(text, path, text_of).values()])
+
+
+def _as_it_is(path: Path) -> "NotebookNode":
+    text = text_of(path)
+    return _ipynb(path, text) if path.suffix == ".ipynb" else _text(path, text)
 
 
 def text_of(path: Path) -> str:

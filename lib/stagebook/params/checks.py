@@ -10,15 +10,13 @@ from stagebook.cost import rates
 from stagebook.errors import did_you_mean
 from stagebook.model.pricing import PriceBook
 from stagebook.notebook.parameters import Parameter, contradiction
-from stagebook.params import deployment
+from stagebook.params import deployment, notebooks
 from stagebook.params.findings import Finding
 from stagebook.params.merge import Merged
+from stagebook.params.notebooks import Notebook
 from stagebook.params.prices import cluster, terms
 from stagebook.params.references import holds_reference, references
 from stagebook.params.spec import PipelineSpec, StageSpec
-
-Declared = Mapping[str, Mapping[str, Parameter] | None]
-"""Stage → its notebook's parameters by name; None where the notebook has no parameters cell."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +25,14 @@ class Subject:
 
     spec: PipelineSpec
     merged: Merged
-    declared: Declared
+    notebooks: Mapping[str, Notebook]
     left_out: frozenset[str]  # stages that were already reported as malformed
     book: PriceBook
+
+    @property
+    def declared(self) -> dict[str, Mapping[str, Parameter] | None]:
+        """Each stage's parameters by name; None where its notebook does not tell."""
+        return {name: notebook.declared for name, notebook in self.notebooks.items()}
 
     @property
     def graph(self) -> dict[str, list[str]]:
@@ -85,6 +88,8 @@ def undeclared_for_a_stage(subject: Subject) -> Iterator[Finding]:
 
 
 def undeclared_everywhere(subject: Subject) -> Iterator[Finding]:
+    if any(notebook.takes_all for notebook in subject.notebooks.values()):
+        return
     known = {parameter for declared in subject.declared.values() for parameter in declared or ()}
     for parameter in subject.spec.parameters:
         if parameter not in known:
@@ -237,6 +242,10 @@ def bad_deployment(subject: Subject) -> Iterator[Finding]:
     yield from deployment.findings(subject.spec, subject.merged)
 
 
+def strange_in_guests(subject: Subject) -> Iterator[Finding]:
+    yield from notebooks.findings(subject.spec, subject.merged, subject.notebooks, subject.graph)
+
+
 def unpriced_profiles(subject: Subject) -> Iterator[Finding]:
     for name, profile in subject.spec.profiles.items():
         for flaw in rates.flaws(cluster(profile), terms(subject.spec.cost), subject.book):
@@ -269,6 +278,7 @@ RULES = (
     writes_of_external_tables,
     unknown_profiles,
     bad_deployment,
+    strange_in_guests,
     unpriced_profiles,
     unfit_pools,
 )

@@ -92,6 +92,18 @@ class TargetSpec(Strict):
     )
 
 
+class ServingEndpointSpec(Strict):
+    """A model serving endpoint for the champion, beside the job."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", description="name of the endpoint")
+    version: str | None = Field(
+        default=None, pattern=r"^[1-9][0-9]*$", description="version to serve; null: each deployment must say it"
+    )
+    workload_size: str = Field(default="Small", description="`Small`, `Medium`, `Large`, or one of the workspace's own")
+    workload_type: str = Field(default="CPU", description="`CPU`, `GPU_SMALL`, …")
+    scale_to_zero_enabled: bool = Field(default=True, description="no compute while nobody asks")
+
+
 def _default_targets() -> dict[str, TargetSpec]:
     return {"dev": TargetSpec(), "prod": TargetSpec()}
 
@@ -128,6 +140,9 @@ class DatabricksSpec(Strict):
     run_duration_seconds: int | None = Field(default=None, ge=1, description="a longer run gives a warning")
     profiles: dict[Name, DatabricksProfileSpec] = Field(
         default_factory=dict, description="what the profiles are on Databricks"
+    )
+    serving_endpoint: ServingEndpointSpec | None = Field(
+        default=None, description="a model serving endpoint for the champion"
     )
     targets: dict[Name, TargetSpec] = Field(
         default_factory=_default_targets, min_length=1, description="where it can be deployed to"

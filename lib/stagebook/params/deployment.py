@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from stagebook.errors import did_you_mean
-from stagebook.model.deployment import ClusterProfile, Deployment, Schedule, Target
+from stagebook.model.deployment import ClusterProfile, Deployment, Schedule, ServingEndpoint, Target
 from stagebook.params import prices
 from stagebook.params.databricks_spec import DatabricksProfileSpec, TargetSpec
 from stagebook.params.findings import Finding
@@ -34,6 +34,7 @@ def deployment(spec: PipelineSpec) -> Deployment:
         and Schedule(schedule.quartz_cron_expression, schedule.timezone_id, schedule.pause_status == "PAUSED"),
         queue=spec.queue and spec.queue.enabled,
         max_concurrent_runs=spec.max_concurrent_runs,
+        serving_endpoint=given.serving_endpoint and ServingEndpoint(**given.serving_endpoint.model_dump()),
         job=given.job,
         bundle=given.bundle,
     )
@@ -88,6 +89,8 @@ def findings(spec: PipelineSpec, merged: Merged) -> Iterator[Finding]:
         yield from _profiles(spec, merged, ("databricks", "targets", name, "profiles"), target.profiles)
     resolved = {name: _target(name, target, spec) for name, target in spec.databricks.targets.items()}
     first = next(iter(resolved.values()))
+    if spec.databricks.serving_endpoint is not None:
+        yield from _served(spec, merged, resolved)
     for name, target in resolved.items():
         for profile, cluster in target.profiles.items():
             if _kind(cluster) != _kind(first.profiles[profile]):
@@ -97,6 +100,15 @@ def findings(spec: PipelineSpec, merged: Merged) -> Iterator[Finding]:
                     " a target of a bundle can change values, not take keys away."
                 )
                 yield Finding(merged.where(key), ".".join(key), what)
+
+
+def _served(spec: PipelineSpec, merged: Merged, targets: Mapping[str, Target]) -> Iterator[Finding]:
+    """An endpoint serves a model of Unity Catalog, whose name has three levels."""
+    key = ("databricks", "serving_endpoint")
+    for name, target in targets.items():
+        if not (target.catalog and target.schema) and "." not in spec.tracking.registered_model:
+            what = f"target '{name}' has no catalog and schema, so its model has no three-level name to be served by."
+            yield Finding(merged.where(key), ".".join(key), what)
 
 
 def _profiles(

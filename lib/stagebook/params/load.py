@@ -1,7 +1,7 @@
 """The entrance: names of parameter files in, a checked `Pipeline` out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,19 +10,20 @@ from typing import Any
 from stagebook.cost.rates import rate
 from stagebook.errors import ConfigError
 from stagebook.model.pipeline import Narrowed, Pipeline, Places, RetryPolicy, SparkSettings, Stage, Tracking
-from stagebook.model.pricing import Budget, PriceBook, Rate
-from stagebook.notebook.outline import outline
-from stagebook.notebook.parameters import Parameter, declared
-from stagebook.params import checks, external, merge, overrides, prices, structure
+from stagebook.model.pricing import Budget, Market, PriceBook, Rate
+from stagebook.params import checks, external, merge, notebooks, overrides, prices, structure
 from stagebook.params.deployment import deployment
 from stagebook.params.findings import Finding, InvalidParameters
-from stagebook.params.merge import Merged
+from stagebook.params.notebooks import Notebook
 from stagebook.params.spec import PipelineSpec, RetrySpec, StageSpec
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What the command line says on top of the parameter files."""
+    """What the command line says on top of the parameter files.
+
+    `said_at` tells of parameters that were written in a file where that was: `name=value` → `file:line`.
+    """
 
     parameters: tuple[str, ...] = ()
     retries: int | None = None
@@ -30,6 +31,7 @@ class Flags:
     runs_dir: Path | None = None
     warehouse: Path | None = None
     max_cost: Decimal | None = None
+    said_at: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path) -> Pipeline:
@@ -42,33 +44,45 @@ def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Pa
         InvalidParameters: with all findings at once.
         ConfigError: if a file is missing or is not YAML.
     """
+    pipeline, findings = try_to_load(names, flags, environ, cwd)
+    if pipeline is None:
+        raise InvalidParameters.of(findings)
+    return pipeline
+
+
+def try_to_load(
+    names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path
+) -> tuple[Pipeline | None, list[Finding]]:
+    """The pipeline; or None and everything that is wrong with it, in the order of the files. Otherwise as `load`."""
     if not names:
         raise ConfigError("--params is missing: name a parameter file, such as `--params dev.yaml`.")
     merged, files = merge.read_layers(names, cwd)
     root = project_root(files[-1])
-    spec, findings = structure.parse(merged)
+    spec, findings = structure.parse(merged, PipelineSpec)
     if spec is None:
-        raise InvalidParameters.of(_in_order(findings))
-    known, notebook_findings = _declared(spec, merged, root)
+        return None, in_order(findings)
+    found, notebook_findings = notebooks.of_stages(spec, merged, root)
     findings += notebook_findings
-    findings += overrides.apply(
-        merged, environ, flags.parameters, {name: list(known.get(name) or ()) for name in spec.stages}
-    )
-    overridden, again = structure.parse(merged)
+    said = [(text, flags.said_at.get(text, f"-p {text}")) for text in flags.parameters]
+    by_stage = {name: list(found[name].declared or ()) for name in spec.stages}
+    findings += overrides.apply(merged, environ, said, by_stage)
+    overridden, again = structure.parse(merged, PipelineSpec)
     findings += [finding for finding in again if finding not in findings]
     spec = overridden or spec
     left_out = frozenset(set(merged.values.get("stages", {})) - set(spec.stages))
     book, unreadable = prices.read(spec.cost.prices, merged, root)
     findings += unreadable
-    subject = checks.Subject(spec, merged, known, left_out, book)
+    subject = checks.Subject(spec, merged, found, left_out, book)
     findings += [finding for rule in checks.RULES for finding in rule(subject)]
     findings += external.check(spec, merged, root)
     if findings:
-        raise InvalidParameters.of(_in_order(findings))
-    return assemble(spec, known, book, root, files, flags, environ)
+        return None, in_order(findings)
+    return assemble(spec, found, book, root, files, flags, environ), []
 
 
-def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings by file and line."""
+
     def place(finding: Finding) -> tuple[str, int]:
         file, _, line = finding.where.rpartition(":")
         return (file, int(line)) if line.isdigit() else (finding.where, 0)
@@ -81,49 +95,26 @@ def project_root(file: Path) -> Path:
     return file.parent.parent if file.parent.name == "params" else file.parent
 
 
-def _declared(spec: PipelineSpec, merged: Merged, root: Path) -> tuple[checks.Declared, list[Finding]]:
-    """Each stage's parameters; a missing or broken notebook is a finding. Each file is read once."""
-    findings: list[Finding] = []
-    by_path: dict[Path, dict[str, Parameter] | None] = {}
-    known: dict[str, dict[str, Parameter] | None] = {}
-    for name, stage in spec.stages.items():
-        path = root / stage.notebook
-        key, where = f"stages.{name}.notebook", merged.where(("stages", name, "notebook"))
-        if path not in by_path:
-            try:
-                by_path[path] = declared(outline(path))
-            except ConfigError as error:
-                by_path[path] = None
-                findings.append(Finding(where, key, str(error)))
-            except SyntaxError as error:
-                by_path[path] = None
-                findings.append(
-                    Finding(
-                        where,
-                        key,
-                        f"{path}: its parameters cell is not Python: {error.msg} (line {error.lineno}).",
-                    )
-                )
-        known[name] = by_path[path]
-    return known, findings
-
-
 def assemble(
     spec: PipelineSpec,
-    known: checks.Declared,
+    found: Mapping[str, Notebook],
     book: PriceBook,
     root: Path,
     files: Sequence[Path],
     flags: Flags,
     environ: Mapping[str, str],
 ) -> Pipeline:
-    """The pipeline of a spec whose notebooks declare what is `known`. Nothing is checked."""
+    """The pipeline of a spec whose stages have these notebooks. Nothing is checked."""
     places = _places(spec, root, flags, environ)
     shared = dict(spec.parameters)
     if spec.gate:
         shared[overrides.GATE] = [rule.model_dump(exclude_defaults=True) for rule in spec.gate]
     stages = {
-        name: _stage(name, stage, spec.defaults, shared, known[name] or {}, root, flags)
+        name: notebooks.as_guest(
+            _stage(name, stage, spec.defaults, notebooks.reaching(shared, found[name]), root, flags),
+            found[name],
+            flags.engine or spec.tables.engine,
+        )
         for name, stage in spec.stages.items()
     }
     return Pipeline(
@@ -138,6 +129,7 @@ def assemble(
         deployment=deployment(spec),
         params_files=tuple(_relative(file, root) for file in files),
         rates=_rates(spec, book),
+        market=Market(book, prices.terms(spec.cost)),
         pools=dict(spec.pools),
         budget=_budget(spec, flags),
     )
@@ -178,7 +170,6 @@ def _stage(
     spec: StageSpec,
     defaults: RetrySpec,
     shared: Mapping[str, Any],
-    known: Mapping[str, Parameter],
     root: Path,
     flags: Flags,
 ) -> Stage:
@@ -186,7 +177,7 @@ def _stage(
         name=name,
         notebook=(root / spec.notebook).resolve(),
         depends_on=tuple(dict.fromkeys(spec.depends_on)),
-        parameters={key: value for key, value in shared.items() if key in known} | dict(spec.parameters),
+        parameters={**shared, **spec.parameters},
         reads=tuple(spec.reads),
         writes=tuple(spec.writes),
         retry=_retry(spec, defaults, flags.retries),

@@ -64,22 +64,23 @@ def read_layers(names: Sequence[str], cwd: Path) -> tuple[Merged, list[Path]]:
     return merged, files
 
 
-def find(name: str, cwd: Path) -> Path:
-    """The parameter file of a path, or of a name that is looked up in `params/` here or above.
+def find(name: str, cwd: Path, *, folder: str = "params", flag: str = "--params") -> Path:
+    """The parameter file of a path, or of a name that is looked up in `params/` (or another folder) here or above.
 
+    Args: flag: what the name was given by, for the message.
     Raises:
         ConfigError: with the names that exist.
     """
-    folders = [cwd, *(parent / "params" for parent in (cwd, *cwd.parents))]
-    for folder in folders:
+    folders = [cwd, *(parent / folder for parent in (cwd, *cwd.parents))]
+    for place in folders:
         for suffix in SUFFIXES:
-            if (path := folder / f"{name}{suffix}").is_file():
+            if (path := place / f"{name}{suffix}").is_file():
                 return path.resolve()
-    known = sorted({path.name for folder in folders[1:] if folder.is_dir() for path in folder.glob("*.y*ml")})
+    known = sorted({path.name for place in folders[1:] if place.is_dir() for path in place.glob("*.y*ml")})
     hint = did_you_mean(name, [Path(other).stem for other in known] + known)
     raise ConfigError(
-        f"--params: there is no parameter file '{name}'.{hint}\n"
-        f"  looked in {cwd} and in params/ there and above; found: {', '.join(known) or 'none'}"
+        f"{flag}: there is no parameter file '{name}'.{hint}\n"
+        f"  looked in {cwd} and in {folder}/ there and above; found: {', '.join(known) or 'none'}"
     )
 
 
@@ -89,7 +90,7 @@ def _with_bases(path: Path, above: tuple[Path, ...], cwd: Path) -> list[tuple[Pa
         raise ConfigError(
             "parameter files extend each other in a circle: " + " → ".join(p.name for p in (*above, path))
         )
-    document = yaml_file.read(path, _shown(path, cwd))
+    document = yaml_file.read(path, shown(path, cwd))
     base = document.values.get("extends")
     if base is None:
         return [(path, document)]
@@ -121,5 +122,5 @@ def _overlay(lower: dict[str, Any], upper: dict[str, Any]) -> None:
             lower[name] = value
 
 
-def _shown(path: Path, cwd: Path) -> str:
+def shown(path: Path, cwd: Path) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)

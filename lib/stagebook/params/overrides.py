@@ -15,13 +15,14 @@ GATE = "gate"
 def apply(
     merged: Merged,
     environ: Mapping[str, str],
-    flags: Sequence[str],
+    flags: Sequence[tuple[str, str]],
     declared: Mapping[str, Sequence[str]],
 ) -> list[Finding]:
     """Lay environment variables, then `-p` flags, over the merged files; what cannot be read is a finding.
 
     A parameter that is set for all stages here also replaces what a file says for one stage: whoever
-    types `-p seed=3` means every stage. `declared` gives each stage's parameter names.
+    types `-p seed=3` means every stage. `declared` gives each stage's parameter names, `flags` come with where
+    they were said.
     """
     findings: list[Finding] = []
     names = {name for stage in declared.values() for name in stage} | set(merged.values.get("parameters", {}))
@@ -30,13 +31,13 @@ def apply(
         stage = _matching(stage, declared) if stage else ""
         name = _matching(name, declared.get(stage, ()) if stage else names)
         _put(merged, stage, name, environ[variable], variable, declared, findings)
-    for flag in flags:
+    for flag, place in flags:
         target, equals, text = flag.partition("=")
         if not equals:
-            findings.append(Finding(f"-p {flag}", "", "this is not name=value."))
+            findings.append(Finding(place, "", "this is not name=value."))
             continue
         stage, _, name = target.strip().rpartition(".")
-        _put(merged, stage, name, text, f"-p {flag}", declared, findings)
+        _put(merged, stage, name, text, place, declared, findings)
     return findings
 
 

@@ -1,4 +1,4 @@
-"""From merged values to a `PipelineSpec`: every structural finding at once.
+"""From merged values to the model that they must fit: every structural finding at once.
 
 What does not fit is reported and left out, so that the rest can still be checked in the same go.
 """
@@ -7,28 +7,28 @@ import copy
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from stagebook.errors import did_you_mean
 from stagebook.params.findings import Finding
 from stagebook.params.merge import Merged
-from stagebook.params.spec import PipelineSpec
 
+Model = TypeVar("Model", bound=BaseModel)
 _ROUNDS = 20
 
 
-def parse(merged: Merged) -> tuple[PipelineSpec | None, list[Finding]]:
+def parse(merged: Merged, model: type[Model]) -> tuple[Model | None, list[Finding]]:
     """The spec of what fits, and a finding for each key that does not."""
     findings: list[Finding] = []
     pruned = Merged(copy.deepcopy(merged.values), merged.places)
     for _ in range(_ROUNDS):
         try:
-            return PipelineSpec.model_validate(pruned.values), findings
+            return model.model_validate(pruned.values), findings
         except ValidationError as error:
             reported = {finding.key for finding in findings}
-            found = [_finding(detail, merged) for detail in error.errors()]
+            found = [_finding(detail, merged, model) for detail in error.errors()]
             findings += [finding for finding in found if finding.key not in reported]
             for key in sorted({_culprit(detail) for detail in error.errors()}, key=len, reverse=True):
                 if not key:
@@ -43,13 +43,13 @@ def _culprit(detail: Any) -> tuple[str | int, ...]:
     return key[:-1] if detail["type"] == "missing" else key
 
 
-def _finding(detail: Any, merged: Merged) -> Finding:
+def _finding(detail: Any, merged: Merged, model: type[BaseModel]) -> Finding:
     key = tuple(part for part in detail["loc"] if part != "[key]")
     shown = ".".join(map(str, key))
     where = merged.where(key)
     match detail["type"]:
         case "extra_forbidden":
-            allowed = _fields_at(key[:-1])
+            allowed = _fields_at(model, key[:-1])
             return Finding(where, shown, f"unknown key.{did_you_mean(str(key[-1]), allowed)}", ", ".join(allowed))
         case "missing":
             return Finding(merged.where(key[:-1]), shown, "this key is required.")
@@ -73,9 +73,9 @@ def _finding(detail: Any, merged: Merged) -> Finding:
             )
 
 
-def _fields_at(key: Sequence[str | int]) -> list[str]:
+def _fields_at(model: type[BaseModel], key: Sequence[str | int]) -> list[str]:
     """The keys that the model at this place has."""
-    kind: Any = PipelineSpec
+    kind: Any = model
     for part in key:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = {field.alias or name: field for name, field in kind.model_fields.items()}[str(part)].annotation

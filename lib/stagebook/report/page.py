@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, Undefined
 from markupsafe import Markup
 
 from stagebook.cost import bill
+from stagebook.cost.trend import Point, Trend
 from stagebook.model.record import Attempt, RunRecord, StageRecord
 from stagebook.report import graph, words
 from stagebook.report.headline import headline, message_of
@@ -24,6 +25,9 @@ Links = Mapping[str, Mapping[int, Mapping[str, str]]]
 
 MAX_ROWS = 200
 """A table shows at most so many rows; a note says how many there are."""
+
+MAX_RUNS = 15
+"""The trend shows the last so many runs; it compares all."""
 
 MAX_DRAWN = 120
 """Beyond so many stages a picture of the graph helps nobody."""
@@ -41,6 +45,8 @@ LOOKS = {  # status: (icon, tone)
     "timeout": ("clock", "bad"),
     "kernel_died": ("cross", "bad"),
     "interrupted": ("pause", "warn"),
+    "gate_refused": ("refused", "warn"),
+    "over_budget": ("ban", "warn"),
 }
 
 
@@ -67,6 +73,15 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A run of the trend, and how long its bars are: shares of the longest, in percent."""
+
+    point: Point
+    seconds: float
+    usd: float
+
+
+@dataclass(frozen=True)
 class Picture:
     """The drawn graph, and one sentence for those who do not see it."""
 
@@ -75,13 +90,14 @@ class Picture:
     sentence: str
 
 
-def render(record: RunRecord, *, links: Links, resume_command: str | None = None) -> str:
+def render(record: RunRecord, *, links: Links, resume_command: str | None = None, trend: Trend | None = None) -> str:
     """The content of `report.html`.
 
     Args:
         links: for each stage and attempt the rendered and the executed notebook, as paths relative to
             the report. A path that would leave by scheme or from the root is not linked.
         resume_command: shown unless the run succeeded or the gate refused, where resuming changes nothing.
+        trend: cost and time of this pipeline's runs.
     """
     verdict = headline(record)
     stages = record.stages.values()
@@ -104,6 +120,8 @@ def render(record: RunRecord, *, links: Links, resume_command: str | None = None
             metrics=Rows.of(metrics, len(metrics)),
             tables=Rows.of(tables, len(tables)),
             billed=bill.of(record),
+            trend=trend,
+            bars=_bars(trend) if trend else (),
             packages=rows(packages if isinstance(packages, Mapping) else {}),
             link=lambda stage, attempt: _link(links, stage, attempt),
         )
@@ -157,6 +175,13 @@ def looks(status: object) -> dict[str, str]:
     """How a status is shown: never by colour alone."""
     icon, tone = LOOKS.get(str(status), ("ring", "idle"))
     return {"icon": icon, "tone": tone, "text": str(status).replace("_", " ")}
+
+
+def _bars(trend: Trend) -> tuple[Bar, ...]:
+    """The last runs, oldest first."""
+    last = trend.points[-MAX_RUNS:]
+    longest, dearest = max(point.seconds for point in last) or 1, float(max(point.usd for point in last)) or 1
+    return tuple(Bar(point, 100 * point.seconds / longest, 100 * float(point.usd) / dearest) for point in last)
 
 
 def _figures(scraps: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -23,12 +23,11 @@ def begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew, expe
         for name, stage in pipeline.stages.items()
     }
     rates = {name: rate.to_json() for name, rate in pipeline.rates.items()}
+    leg = {"stages": stages, "rates": rates, "machine": surroundings.machine()}
     if request.resume is not None:
         kept = [name for name, step in steps.steps.items() if step.action == "keep"]
         reserved = bill.amount(bill.of(book.record).total.total.likely + expected.likely)
-        book.tell(
-            "run_resumed", stages=stages, kept=kept, rates=rates, reserved_usd=reserved, last_seen=book.last_seen()
-        )
+        book.tell("run_resumed", **leg, kept=kept, reserved_usd=reserved, last_seen=book.last_seen())
     else:
         book.tell(
             "run_started",
@@ -39,8 +38,7 @@ def begin(request: RunRequest, pipeline: Pipeline, steps: Plan, crew: Crew, expe
             request=request.to_json(),
             git=surroundings.git(root),
             environment=dict(crew.results.environment),
-            stages=stages,
-            rates=rates,
+            **leg,
             reserved_usd=bill.amount(expected.likely),
             pins=dict(steps.pins),
         )

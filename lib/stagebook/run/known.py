@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stagebook.execute.reusing import Found, versions_read
+from stagebook.execute import guests
+from stagebook.execute.reusing import Found, makers, versions_read
 from stagebook.execute.run_all import refused_by_condition
 from stagebook.model.pipeline import Pipeline, RunIf, Stage
 from stagebook.model.record import RunRecord
@@ -50,12 +51,14 @@ class Known:
         if (refusal := refused_by_condition(stage, self._scrap)) is not None:
             return Step("skip", refusal)
         newest = {name: version for name in stage.reads if (version := self.tables.latest(name)) is not None}
-        outputs = [self._left(name).get("outputs", {}) for name in self.pipeline.stages if name in self.steps]
+        outputs = [self._left(name).get("outputs", {}) for name in makers(self.pipeline, stage) if name in self.steps]
         versions = versions_read(stage, newest, outputs)
         if missing := [name for name in stage.reads if name not in versions]:
             return self._run(f"there is no table `{missing[0]}` yet", stage)
         parameters = resolve(dict(stage.parameters), self._scrap)
-        found = self.results.find(stage, self.results.ingredients(stage, parameters, versions))
+        values = guests.task_values(stage, self.pipeline.stages, lambda up: self._left(up).get("scraps", {}))
+        ingredients = self.results.ingredients(stage, {**parameters, **guests.counted(values)}, versions)
+        found = self.results.find(stage, ingredients)
         if found.result is None:
             return self._run(found.why, stage)
         return Step("reuse", found.why, found.result)

@@ -29,8 +29,9 @@ from stagebook.run import ending, plan, surroundings
 from stagebook.run.begin import begin
 from stagebook.run.clerk import Clerk
 from stagebook.run.display import Display
-from stagebook.run.finish import finish, finish_at_once
+from stagebook.run.finish import LastWords, finish, finish_at_once
 from stagebook.run.forecast import Forecast
+from stagebook.run.meter import metered
 from stagebook.run.predict import forecasts, predictions
 from stagebook.run.request import RunRequest
 from stagebook.run.spending import Spending
@@ -86,22 +87,23 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
             _clerk(pipeline, folder) as clerk,
         ):
             host = warm.prepare(pipeline, steps.running)
-            pools = Pools(state_folder() / "pools.sqlite", pipeline.pools)
+            pools = Pools(state_folder() / "pools.sqlite", pipeline.pools, request.urgent_from)
             crew = Crew(book, warehouse, results, surface.display.cell, pools, host=host, permit=spending.permit)
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
-            with _stopped_by_signals(crew.stop) as caught:
+            with stopped_by_signals(crew.stop) as caught:
                 spark.prepare(pipeline, steps.running)
                 begin(request, pipeline, steps, crew, spending.expected)
                 spending.begun()
                 if steps.running:
                     _await_tracking(clerk, surface)
                 reasons = {name: step.why for name, step in steps.steps.items()}
-                run_all(pipeline, reasons, Limits(request.jobs, request.keep_going, steps.may_reuse), crew)
+                with metered(book, surface.clock, bool(steps.running)):
+                    run_all(pipeline, reasons, Limits(request.jobs, request.keep_going, steps.may_reuse), crew)
                 if steps.running:
-                    finish(book, clerk, surface.warn, caught, resume)
+                    finish(book, clerk, surface.warn, caught, LastWords(resume, results.earlier))
                 else:
-                    finish_at_once(book, clerk, caught, resume)
+                    finish_at_once(book, clerk, caught, LastWords(resume, results.earlier))
         surface.display.close()
         return Result(book.record, folder, ending.summary(book.record, folder.report, resume))
 
@@ -192,7 +194,7 @@ def _nudge(clerk: Clerk, event: Event) -> None:
 
 
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
+def stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
     """SIGINT and SIGTERM set `stop`; yields the numbers of the signals that came."""
     caught: list[int] = []
 

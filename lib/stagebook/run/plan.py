@@ -137,6 +137,8 @@ def _told_to_run(stage: Stage, request: RunRequest, forced: set[str]) -> str | N
         return "forced"
     if not stage.reuse:
         return "its `reuse` is never"
+    if stage.guest is not None and stage.guest.unseen is not None:
+        return f"what its notebook reads by {stage.guest.unseen} cannot be seen"
     return None if request.reuse else "asked for by --no-reuse"
 
 

@@ -8,11 +8,11 @@ from stagebook.errors import RunHeld
 from stagebook.ledger.post import post
 from stagebook.model.pipeline import Pipeline
 from stagebook.model.record import RunRecord, RunStatus
-from stagebook.run.finish import write_report
+from stagebook.run.finish import LastWords, write_report
 from stagebook.run.request import RunRequest
 from stagebook.storage import runs
 from stagebook.storage.runbook import RunBook
-from stagebook.storage.runs import RunFolder
+from stagebook.storage.runs import History, RunFolder
 from stagebook.track import database, sync
 
 
@@ -25,7 +25,8 @@ def reap(pipeline: Pipeline, program: str, clock: Callable[[], datetime], warn: 
     for folder in _left(pipeline):
         try:
             with folder.held():
-                record = _close(folder, program, clock)
+                earlier = History(pipeline.places.runs, pipeline.name, without=folder.run_id)
+                record = _close(folder, program, clock, earlier)
         except RunHeld:
             continue  # somebody has resumed it
         if record is not None:
@@ -41,7 +42,7 @@ def _left(pipeline: Pipeline) -> Iterator[RunFolder]:
             yield folder
 
 
-def _close(folder: RunFolder, program: str, clock: Callable[[], datetime]) -> RunRecord | None:
+def _close(folder: RunFolder, program: str, clock: Callable[[], datetime], earlier: History) -> RunRecord | None:
     with RunBook(folder, clock) as book:
         if book.record.status is not RunStatus.RUNNING:
             return None
@@ -49,7 +50,7 @@ def _close(folder: RunFolder, program: str, clock: Callable[[], datetime]) -> Ru
         ended_at = max([folder.last_event_at(), *seen.values()], key=datetime.fromisoformat)
         book.tell("run_reaped", last_seen=seen, ended_at=ended_at, exit_code=128 + SIGKILL)
         resume = RunRequest.from_json(book.record.request).resume_command(program, folder.run_id)
-        write_report(book.record, folder, resume)
+        write_report(book.record, folder, LastWords(resume, earlier))
         return book.record
 
 

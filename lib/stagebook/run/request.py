@@ -12,7 +12,10 @@ from stagebook.params.load import Flags
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One call of `stagebook run`. `resume` is a run id, or empty for the last run, or None for a new one."""
+    """One call of `stagebook run`. `resume` is a run id, or empty for the last run, or None for a new one.
+
+    At the pools it gives way to others until `urgent_from`, in seconds since the epoch: 0 never, infinity always.
+    """
 
     params: tuple[str, ...] = ()
     flags: Flags = field(default_factory=Flags)
@@ -25,6 +28,7 @@ class RunRequest:
     jobs: int = 1
     keep_going: bool = False
     reuse: bool = True
+    urgent_from: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """What the journal keeps, so that `--resume` alone goes on with the same parameters."""
@@ -39,12 +43,13 @@ class RunRequest:
             "from": list(self.first),
             "to": list(self.last),
             "only": list(self.only),
+            "reuse": self.reuse,
         }
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """The request that a journal keeps."""
-        folders = {name: Path(kept[name]) for name in ("runs_dir", "warehouse") if kept.get(name)}
+        folders: dict[str, Any] = {name: Path(kept[name]) for name in ("runs_dir", "warehouse") if kept.get(name)}
         return cls(
             params=tuple(kept["params"]),
             flags=Flags(
@@ -57,12 +62,16 @@ class RunRequest:
             first=tuple(kept["from"]),
             last=tuple(kept["to"]),
             only=tuple(kept["only"]),
+            reuse=kept.get("reuse", True),
         )
 
     def resume_command(self, program: str, run_id: str) -> str:
         """The exact command that goes on with the run."""
-        words = [program]
-        words += [word for name in self.params for word in ("--params", name)]
+        return f"{self.command(program)} {shlex.join(['--resume', run_id])}"
+
+    def command(self, program: str) -> str:
+        """The exact command that asks for the same as a new run."""
+        words = [word for name in self.params for word in ("--params", name)]
         words += [word for text in self.flags.parameters for word in ("-p", text)]
         if self.flags.engine:
             words += ["--engine", self.flags.engine]
@@ -73,4 +82,4 @@ class RunRequest:
         words += [] if self.reuse else ["--no-reuse"]
         for flag, names in (("--from", self.first), ("--to", self.last), ("--only", self.only)):
             words += [flag, ",".join(names)] if names else []
-        return f"{words[0]} " + shlex.join([*words[1:], "--resume", run_id])
+        return f"{program} {shlex.join(words)}".rstrip()

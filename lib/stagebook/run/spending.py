@@ -23,6 +23,15 @@ from stagebook.storage.runs import RunFolder
 LOCK = "budget.lock"
 
 
+class MonthIsSpent(OverBudget):
+    """The run would exceed what the pipeline may cost in this month; in the next one it may not."""
+
+
+def of_the_month(why: str) -> bool:
+    """Whether a refusal is for what the month has spent, not for what the run costs by itself."""
+    return why.startswith("max_usd_per_month ")
+
+
 @dataclass(frozen=True)
 class Spending:
     """What a run may spend, and what it is expected to: all its stages, and the seconds of those with a history."""
@@ -75,7 +84,9 @@ class Spending:
     def refused(self, record: RunRecord | None) -> OverBudget | None:
         """Why the whole plan is too much, or None."""
         why = self._refusal(record, self.expected.likely) if self.pipeline.budget else None
-        return OverBudget.of(why) if why else None
+        if why is None:
+            return None
+        return (MonthIsSpent if of_the_month(why) else OverBudget).of(why)
 
     def begun(self) -> None:
         """The journal holds what the run reserves: others may be admitted."""

@@ -1,4 +1,4 @@
-"""What a run depended on besides its parameters: the git commit and the installed packages."""
+"""What a run depended on besides its parameters: the git commit, the installed packages, the machine."""
 
 import hashlib
 import platform
@@ -6,6 +6,8 @@ import subprocess
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
+
+from stagebook.engines.memory import cores, memory
 
 
 def git(root: Path) -> dict[str, Any]:
@@ -21,6 +23,11 @@ def git(root: Path) -> dict[str, Any]:
     commit = ask("rev-parse", "HEAD")
     changes = ask("status", "--porcelain") if commit else None
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def machine() -> dict[str, Any]:
+    """`name`, `cores` and `memory_bytes` of what attempts are measured on, as far as this process may use it."""
+    return {"name": platform.node(), "cores": cores(), "memory_bytes": memory().total}
 
 
 def _name_and_version(found: Distribution) -> tuple[str, str]:

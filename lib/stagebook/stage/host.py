@@ -6,8 +6,8 @@ from typing import Any
 
 from stagebook.errors import ConfigError
 from stagebook.jobs.tasks import HANDED_ON
-from stagebook.jobs.values import from_text
 from stagebook.notebook.parameters import contradiction, typed
+from stagebook.notebook.values import from_text
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def run() -> Path:
     given = {
         name: value_of(name, text, parameter.default, parameter.annotation)
         for name, parameter in (declared(outline(notebook)) or {}).items()
-        if (text := there.widget(name)) is not None
+        if not parameter.widget and (text := there.widget(name)) is not None
     }
     context = current().context
     output = volume(there) / "runs" / context.run_id / f"{context.stage}-{context.attempt}.ipynb"

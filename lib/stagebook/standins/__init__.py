@@ -8,11 +8,12 @@ Names, argument names and kinds of errors are Databricks'. What has no meaning o
 from collections.abc import Mapping
 from pathlib import Path
 
+from stagebook.standins.errors import InputWidgetNotDefined
 from stagebook.standins.files import Files
 from stagebook.standins.notebook import Library, Notebook, NotebookExit
 from stagebook.standins.secrets import EnvironmentSecrets, Secrets, SecretSource, Vault
 from stagebook.standins.task_values import Jobs, TaskValues
-from stagebook.standins.widgets import InputWidgetNotDefined, Widgets
+from stagebook.standins.widgets import Widgets
 
 __all__ = [
     "Dbutils",

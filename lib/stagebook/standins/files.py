@@ -3,17 +3,9 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-
-class PathRefused(ValueError):
-    """A path that means nothing on one machine."""
-
-    @classmethod
-    def of(cls, path: str, why: str) -> Self:
-        return cls(
-            f"{path}: {why}\n  Files are reached here as /Volumes/<catalog>/<schema>/<volume>/… or as local paths."
-        )
+from stagebook.standins.errors import PathRefused
 
 
 class FileInfo(NamedTuple):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NoReturn
 
+from stagebook.standins.errors import NotebookNotRun
+
 
 class NotebookExit(BaseException):
     """The notebook has ended, successfully, with a value. No `except Exception` around it keeps it from that."""
@@ -13,10 +15,6 @@ class NotebookExit(BaseException):
 
     def _render_traceback_(self) -> list[str]:
         return [f"Notebook exited: {self.value}"]
-
-
-class NotebookNotRun(Exception):
-    """`dbutils.notebook.run` starts a job of its own, and there is no workspace to run it."""
 
 
 class Notebook:
@@ -36,10 +34,7 @@ class Notebook:
         Raises:
             NotebookNotRun: with what to do instead.
         """
-        raise NotebookNotRun(
-            f"dbutils.notebook.run({path!r}) would start a job of its own.\n"
-            f"  Make '{path}' a stage of the pipeline, or include it with: %run {path}"
-        )
+        raise NotebookNotRun.of(path)
 
 
 class Library:

@@ -4,7 +4,9 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
+
+from stagebook.standins.errors import SecretDoesNotExist
 
 REDACTED = "[REDACTED]"
 
@@ -23,14 +25,6 @@ class SecretSource(Protocol):
     def hint(self, scope: str, key: str) -> str:
         """How to make a secret that was not found; never with a value."""
         ...
-
-
-class SecretDoesNotExist(ValueError):
-    """A notebook asks for a secret that there is not."""
-
-    @classmethod
-    def of(cls, scope: str, key: str, hint: str) -> Self:
-        return cls(f"Secret does not exist with scope: {scope} and key: {key}{hint}")
 
 
 class Vault:

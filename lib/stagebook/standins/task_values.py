@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from stagebook.model.context import MAX_SCRAP_BYTES
+from stagebook.standins.errors import NoTaskValue
 
 
 class TaskValues(Protocol):
@@ -46,7 +47,7 @@ class TaskValuesUtility:
             debugValue: what stands for every value outside of a job.
         Raises:
             TypeError: this is not a job, and there is no `debugValue`.
-            ValueError: there is no such task upstream; or it has not set the value, and there is no `default`.
+            NoTaskValue: there is no such task upstream; or it has not set the value, and there is no `default`.
         """
         if self._values is None:
             if debugValue is None:
@@ -54,12 +55,11 @@ class TaskValuesUtility:
             return debugValue
         found = self._values.of(taskKey)
         if found is None:
-            raise ValueError(f"No task '{taskKey}' is upstream of this one. Add it to depends_on, or correct the name.")
+            raise NoTaskValue.of_task(taskKey)
         if key in found:
             return found[key]
         if default is None:
-            known = ", ".join(sorted(found)) or "nothing"
-            raise ValueError(f"Task '{taskKey}' has not set a task value '{key}'. It has set: {known}.")
+            raise NoTaskValue.of_key(taskKey, key, sorted(found))
         return default
 
 

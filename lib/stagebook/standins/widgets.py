@@ -1,23 +1,8 @@
 """`dbutils.widgets`: parameters of a notebook, all of them texts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
 
-
-class InputWidgetNotDefined(Exception):
-    """A notebook asks for a widget that neither it nor its job has made."""
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        return cls(f"No input widget named {name} is defined")
-
-
-class InvalidInputWidgetDefinition(Exception):
-    """A widget's default is not one of its choices."""
-
-    @classmethod
-    def of(cls, name: str, default: str, choices: Sequence[str]) -> Self:
-        return cls(f"The default value {default!r} of widget {name} is not one of its choices: {', '.join(choices)}")
+from stagebook.standins.errors import InputWidgetNotDefined, InvalidInputWidgetDefinition
 
 
 class Widgets:

@@ -1,15 +1,16 @@
 """Pools: what all runs on this machine share, such as Spark or memory, and take no more of than there is.
 
 Claims stand in a sqlite file. They are served in the order in which they came: one waits while an earlier one waits
-for any of the same pools, so that a large claim is not passed by small ones for ever. Claims of processes that have
-ended are taken back by whoever looks next.
+for any of the same pools, so that a large claim is not passed by small ones for ever. Those of batch work give way to
+all others until they become urgent too, at their deadline. Claims of processes that have ended are taken back by
+whoever looks next.
 """
 
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,30 +29,41 @@ CREATE TABLE IF NOT EXISTS claims (
     process_started REAL NOT NULL,
     what TEXT NOT NULL,
     wants TEXT NOT NULL,
-    granted INTEGER NOT NULL DEFAULT 0
+    granted INTEGER NOT NULL DEFAULT 0,
+    urgent_from REAL NOT NULL DEFAULT 0
 )
 """
+_ADDED = "ALTER TABLE claims ADD COLUMN urgent_from REAL NOT NULL DEFAULT 0"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What somebody wants of pools, or has."""
+    """What somebody wants of pools, or has.
+
+    It gives way to others until `urgent_from`, in seconds since the epoch: 0 never, infinity always.
+    """
 
     id: int
     wants: Mapping[str, float]
     granted: bool
+    urgent_from: float = 0.0
 
 
-def may_have(claim: Claim, others: Sequence[Claim], sizes: Mapping[str, float]) -> bool:
+def may_have(claim: Claim, others: Sequence[Claim], sizes: Mapping[str, float], now: float) -> bool:
     """Whether a claim can be granted now.
 
     Args:
         others: all other claims of living processes.
         sizes: of each pool that the claim wants of.
+        now: in seconds since the epoch.
     """
+
+    def place(one: Claim) -> tuple[bool, int]:
+        return one.urgent_from > now, one.id
+
     for pool, amount in claim.wants.items():
         rivals = [other for other in others if pool in other.wants]
-        if any(other.id < claim.id and not other.granted for other in rivals):
+        if any(place(other) < place(claim) and not other.granted for other in rivals):
             return False
         if amount + sum(other.wants[pool] for other in rivals if other.granted) > sizes[pool]:
             return False
@@ -64,10 +76,14 @@ class Pools:
 
     Args:
         file: where all processes that share the pools keep their claims; made when it is first needed.
+        urgent_from: of the claims that are made here.
+        clock: seconds since the epoch.
     """
 
     file: Path
     sizes: Mapping[str, float]
+    urgent_from: float = 0.0
+    clock: Callable[[], float] = time.time
 
     @contextmanager
     def held(self, wants: Mapping[str, float], what: str, stop: threading.Event) -> Iterator[float | None]:
@@ -93,8 +109,9 @@ class Pools:
     def _claim(self, wants: Mapping[str, float], what: str) -> int:
         own = psutil.Process()
         with self._opened() as database:
-            row = [own.pid, own.create_time(), what, json.dumps(dict(wants))]
-            told = database.execute("INSERT INTO claims (pid, process_started, what, wants) VALUES (?, ?, ?, ?)", row)
+            row = [own.pid, own.create_time(), what, json.dumps(dict(wants)), self.urgent_from]
+            columns = "pid, process_started, what, wants, urgent_from"
+            told = database.execute(f"INSERT INTO claims ({columns}) VALUES (?, ?, ?, ?, ?)", row)
         assert told.lastrowid is not None
         return told.lastrowid
 
@@ -103,7 +120,7 @@ class Pools:
             claims = _living(database)
             own = next(claim for claim in claims if claim.id == number)
             others = [claim for claim in claims if claim.id != number]
-            if granted := may_have(own, others, self.sizes):
+            if granted := may_have(own, others, self.sizes, self.clock()):
                 database.execute("UPDATE claims SET granted = 1 WHERE id = ?", [number])
         return granted
 
@@ -114,6 +131,8 @@ class Pools:
         with closing(sqlite3.connect(self.file, timeout=_BUSY_SECONDS, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute(_TABLE)
+            if not any(column[1] == "urgent_from" for column in database.execute("PRAGMA table_info(claims)")):
+                database.execute(_ADDED)  # a file of before there was batch work
             yield database
             database.execute("COMMIT")
 
@@ -121,11 +140,11 @@ class Pools:
 def _living(database: sqlite3.Connection) -> list[Claim]:
     """The claims of living processes; those of others are removed."""
     alive = []
-    for number, pid, started, wants, granted in database.execute(
-        "SELECT id, pid, process_started, wants, granted FROM claims"
+    for number, pid, started, wants, granted, urgent_from in database.execute(
+        "SELECT id, pid, process_started, wants, granted, urgent_from FROM claims"
     ).fetchall():
         if lives(pid, started):
-            alive.append(Claim(number, json.loads(wants), bool(granted)))
+            alive.append(Claim(number, json.loads(wants), bool(granted), urgent_from))
         else:
             database.execute("DELETE FROM claims WHERE id = ?", [number])
     return alive

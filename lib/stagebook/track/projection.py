@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from stagebook.cost import bill
+from stagebook.model.batch import Comparison, Row
 from stagebook.model.record import AttemptStatus, RunRecord, RunStatus, StageRecord, StageStatus
 
-RUN_ID, STAGE = "stagebook.run_id", "stagebook.stage"
+RUN_ID, STAGE, BATCH = "stagebook.run_id", "stagebook.stage", "stagebook.batch"
 PARENT = "mlflow.parentRunId"
 MAX_VALUE = 6000
 MAX_TAG = 8000
@@ -168,6 +169,46 @@ def _rows(record: RunRecord, name: str, version: int) -> int | None:
         if made.get("version") == version:
             return made.get("rows")
     return None
+
+
+def member_view(row: Row, batch_run_id: str, batch_id: str) -> View:
+    """What a run that belongs to a batch has besides its own: the place, and what the batch has set."""
+    tags = {PARENT: batch_run_id, BATCH: batch_id}
+    return View(name=row.run_id, started_ms=None, status="", tags=tags, params=dict(_params(row.settings)))
+
+
+def batch_view(found: Comparison) -> View:
+    """The parent run of a batch: what was compared, what is best, and what all of it took and saved."""
+    batch, winner = found.batch, found.winner
+    started, ended = _millis(batch.started_at), _millis(batch.finished_at)
+    when = ended or started or 0
+    figures = {
+        "configurations": float(len(found.rows)),
+        "seconds": found.seconds,
+        "cost.estimated_usd": bill.amount(found.usd),
+        "saved_seconds": found.saved_seconds,
+        "cost.saved_usd": bill.amount(found.saved_usd),
+    }
+    if winner is not None and winner.value is not None and batch.goal is not None:
+        figures[_name(f"best.{batch.goal.metric}")] = winner.value
+    told = {"sweep": batch.sweep, "metric": batch.goal.metric if batch.goal else None}
+    best = {f"best.{name}": winner.settings.get(name) for name in found.varied} if winner else {}
+    tags = {  # the best too: parameters cannot change, and a batch that is gone on with may find a better one
+        BATCH: batch.id,
+        "stagebook.best_run_id": winner.run_id if winner else None,
+        "mlflow.source.name": batch.sweep,
+        "mlflow.source.type": "PROJECT",
+        **best,
+    }
+    return View(
+        name=batch.id,
+        started_ms=started,
+        status="RUNNING" if ended is None else "FINISHED",
+        ended_ms=ended,
+        tags=_tags(tags),
+        params=dict(_params(told)),
+        metrics={name: (value, when) for name, value in figures.items()},
+    )
 
 
 def _params(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -86,7 +86,7 @@ def _parent(client: "MlflowClient", tracking: Tracking, links: Links, run_dir: P
     if links.run_id is None:
         links.experiment_id = database.experiment_id(client, tracking)
         tagged = client.search_runs([links.experiment_id], f"tags.`{RUN_ID}` = '{run_id}'", order_by=["start_time"])
-        found = [run.info.run_id for run in tagged if PARENT not in run.data.tags]
+        found = [run.info.run_id for run in tagged if STAGE not in run.data.tags]
         links.run_id = found[0] if found else _create(client, links, view, view.tags)
         links.save(run_dir)
     return links.run_id
@@ -125,12 +125,21 @@ def _exists(client: "MlflowClient", run_id: str, tracking: Tracking) -> bool:
 
 
 def _agree(client: "MlflowClient", run_id: str, view: View, links: Links, key: str, *, again: bool) -> None:
-    """Sends what the MLflow run lacks of its view. A parameter that is there stays as it is."""
-    from mlflow.entities import Metric, Param, RunTag
-
+    """Sends what the MLflow run lacks of its view, unless that was sent before and nothing has changed."""
     fingerprint = view.fingerprint
     if links.sent.get(key) == fingerprint and not again:
         return
+    close(client, send(client, run_id, view), view)
+    links.sent[key] = fingerprint
+
+
+def send(client: "MlflowClient", run_id: str, view: View) -> "Run":
+    """Sends what an MLflow run lacks of a view's tags, parameters, figures and inputs; gives the run as it was.
+
+    A parameter that is there stays as it is.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
     run = client.get_run(run_id)
     data = run.data
     tags = [RunTag(k, v) for k, v in view.tags.items() if data.tags.get(k) != v]
@@ -144,11 +153,10 @@ def _agree(client: "MlflowClient", run_id: str, view: View, links: Links, key: s
         client.log_batch(run_id, tags=part)
     if inputs := _missing_inputs(run, view.inputs):
         client.log_inputs(run_id, datasets=inputs)
-    _close(client, run, view)
-    links.sent[key] = fingerprint
+    return run
 
 
-def _close(client: "MlflowClient", run: "Run", view: View) -> None:
+def close(client: "MlflowClient", run: "Run", view: View) -> None:
     """Status and end of the view; a run that goes on after it was closed is opened again."""
     if view.status == "RUNNING":
         if run.info.status != "RUNNING":

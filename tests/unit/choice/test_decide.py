@@ -89,6 +89,18 @@ def test_what_is_chosen_is_never_refused_while_another_is_not(gb, free, spark):
     assert not taken.refused or all(c.refused for c in choice.candidates)
 
 
+def test_beyond_what_was_measured_one_noisy_measurement_does_not_turn_the_tables():
+    times = {"pandas": [0.1, 0.75, 1.1], "polars": [0.1, 0.25, 1.2], "spark": [9, 9, 9]}
+    sizes = [10**7, 3 * 10**8, 10**9]
+    points = {
+        engine: {kind: [Point(size, s, 10**8) for size, s in zip(sizes, seconds, strict=True)] for kind in KINDS}
+        for engine, seconds in times.items()
+    }
+    measured = Calibration(points, MEASURED.start_seconds, cores=2)
+    assert measured.seconds("polars", "scan", 2 * 10**9) == pytest.approx(0.1 + 1.1 * 1990 / 990)
+    assert measured.seconds("pandas", "scan", 10**9) == pytest.approx(1.1), "where it was measured, what was measured"
+
+
 def test_a_calibration_is_read_back_as_it_was_written(tmp_path):
     import json
 

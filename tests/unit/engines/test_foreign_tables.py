@@ -1,7 +1,8 @@
 """Tables that other writers made: read rightly or refused by name (faults 25 and 29 of the libraries)."""
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from stagebook.engines.base import WriteOrder
 from stagebook.engines.local import LocalEngine
@@ -158,6 +159,14 @@ def test_an_external_table_is_read_alike_by_every_engine(engine, foreign, made, 
     assert theirs(engine, path)["k"].to_pylist() == expected
     assert expected[0] == first
     assert theirs(engine, path, [("k", ">=", 8)]).to_pydict() == {"k": [8, 9], "s": ["row 8", "row 9"]}
+
+
+def test_a_partitioned_table_is_read_alike_by_every_engine(engine, tmp_path):
+    rows = pa.table({"k": list(range(6)), "s": ["a b", "ä/%", None] * 2})
+    write_deltalake(tmp_path / "theirs", rows, partition_by=["s"])
+    found = theirs(engine, tmp_path / "theirs").cast(pa.schema([("k", pa.int64()), ("s", pa.string())]))
+    assert found.to_pydict() == rows.to_pydict()
+    assert theirs(engine, tmp_path / "theirs", [("s", "=", "ä/%")])["k"].to_pylist() == [1, 4]
 
 
 def test_an_external_table_of_a_feature_of_tomorrow_is_refused_by_name_on_every_engine(engine, foreign):

@@ -12,7 +12,14 @@ MB = 1024**2
 
 
 def sides(**changes):
-    usual = {"left_bytes": 1000 * MB, "right_bytes": 500 * MB, "left_rows": 1000, "heavy": (), "partitions": 8}
+    usual = {
+        "left_bytes": 1000 * MB,
+        "right_bytes": 500 * MB,
+        "left_rows": 1000,
+        "heavy": (),
+        "partitions": 8,
+        "slots": 8,
+    }
     return Sides(**{**usual, "broadcast_bytes": 64 * MB, "aqe_bytes": 256 * MB, **changes})
 
 
@@ -21,6 +28,12 @@ CASES = [
     ("even keys", {}, "plain", "no key has more than 10%"),
     ("a key that Spark splits by itself", {"heavy": (("a", 800),)}, "aqe", "'a' has 80% of the rows, 839 MB"),
     ("one below its thresholds", {"left_bytes": 200 * MB, "heavy": (("a", 800),)}, "salt", "below 268 MB"),
+    (
+        "the same on two cores",
+        {"left_bytes": 200 * MB, "heavy": (("a", 800),), "slots": 2},
+        "plain",
+        "over 2 cores gains",
+    ),
     ("one that is not much larger than others", {"heavy": (("a", 200),), "partitions": 4}, "plain", "not worth"),
 ]
 
@@ -59,6 +72,10 @@ def test_a_salted_join_has_the_rows_of_a_plain_one(spark, skewed, how):
     left, right = (spark.frame(side) for side in skewed)
     plain = rows(spark, left.join(right, on=["key"], how=how))
     assert rows(spark, joins.salted(left, right, ["key"], how, [7, 8])) == plain
+
+
+def test_spark_tells_how_many_tasks_run_at_once(spark):
+    assert joins.slots(spark.session) == 2
 
 
 @pytest.mark.parametrize("how", ["inner", "left"])

@@ -61,7 +61,7 @@ def test_without_an_interval_there_is_no_wait():
 
 
 def test_the_runner_knows_every_permanent_error_by_name():
-    """A kernel tells only the name of an error, so the classes must all stand in `errors`."""
+    """A kernel tells only the name of an error, so the classes must all stand where it looks for them."""
     for module in pkgutil.walk_packages(stagebook.__path__, "stagebook."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -69,4 +69,4 @@ def test_the_runner_knows_every_permanent_error_by_name():
     for kind in below:
         below.extend(kind.__subclasses__())
     assert {kind.__name__ for kind in below} <= PERMANENT
-    assert {kind.__module__ for kind in below} == {"stagebook.errors"}
+    assert {kind.__module__ for kind in below} == {"stagebook.errors", "stagebook.standins.errors"}

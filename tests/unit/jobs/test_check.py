@@ -205,9 +205,10 @@ def test_the_tables_have_the_keys_and_values_of_databricks_models():
     import enum
     import typing
 
-    from databricks.bundles import jobs
+    from databricks.bundles import jobs, model_serving_endpoints
 
-    known = {name: model for name, model in vars(jobs).items() if isinstance(model, type)}
+    found = {**vars(model_serving_endpoints), **vars(jobs)}
+    known = {name: model for name, model in found.items() if isinstance(model, type)}
     checked = 0
     for name, keys in KEYS.items():
         if dataclasses.is_dataclass(model := known.get(name)):

@@ -3,6 +3,7 @@
 import random
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from fixtures.bills import I3, Story, at, rated
@@ -12,8 +13,9 @@ from stagebook.engines import appending
 from stagebook.errors import ConfigError
 from stagebook.ledger import post, questions
 from stagebook.ledger.columns import arrow_type, schema
+from stagebook.model.events import fold
 from stagebook.model.pricing import Cluster, Compute
-from stagebook.model.record import RunRecord
+from stagebook.model.record import AttemptStatus, RunRecord
 from stagebook.storage import runs
 from stagebook.storage.journal import Journal
 from stagebook.track.projection import run_view
@@ -50,6 +52,7 @@ def random_run(number: int) -> Story:
                 continue
             lasts = round(chance.uniform(0, 9_000), 3)
             story.attempt(stage, round(now, 3), lasts, chance.choice(["succeeded", "failed", "timeout"]))
+            story.minute(round(now, 3), round(now + min(60, lasts), 3), stage, busy=chance.uniform(0, 100))
             now += lasts * chance.uniform(0.5, 1.2)
         if chance.random() < 0.3:
             story.reused("w", round(chance.uniform(0, 3), 6))
@@ -85,19 +88,50 @@ def test_types_are_read_as_sql_writes_them():
         arrow_type("money")
 
 
-def test_record_mlflow_and_the_platforms_sql_tell_the_same_cents_over_200_runs(tmp_path):
-    history = [random_run(number).record for number in range(200)]
-    for start in range(0, 200, 10):
-        post.post(history[start : start + 10], tmp_path, TODAY)
-    answers = asked(tmp_path)
+@pytest.fixture(scope="module")
+def history(tmp_path_factory) -> tuple[list[RunRecord], Path]:
+    """200 runs, and the tables that they were entered into: as they ended, and half of them before, as they stood."""
+    tables, records = tmp_path_factory.mktemp("history"), [random_run(number).record for number in range(200)]
+    for start in range(0, 200, 50):
+        begun = [random_run(number) for number in range(start, start + 50, 2)]
+        post.post([early for story in begun if (early := fold(story.events[: len(story.events) // 2]))], tables, TODAY)
+        post.post(records[start : start + 50], tables, TODAY)
+    return records, tables
+
+
+def agree(records: list[RunRecord], answers: dict[str, Decimal]) -> None:
+    """Record, `run.json`, MLflow and what SQL says of a run are the same to a millionth of a dollar."""
     assert len(answers) > 190  # some runs reuse everything
-    for record in history:
+    for record in records:
         billed = bill.of(record)
         assert round(answers.get(record.run_id, Decimal(0)), 6) == billed.total.total.likely
+        assert runs.to_json(record)["cost"]["estimated_usd"] == billed.to_json()["estimated_usd"]
         metrics = run_view(record, final=True).metrics
         assert not billed.stages or metrics["cost.estimated_usd"][0] == billed.to_json()["estimated_usd"]
-    (row,) = questions.ask(questions.cost_by(()), tmp_path).to_pylist()
-    assert round(row["usd"], 6) == sum(bill.of(record).total.total.likely for record in history) > 1000
+
+
+def test_the_history_has_all_that_a_run_may_meet(history):
+    attempts = [at for record in history[0] for stage in record.stages.values() for at in stage.attempts]
+    assert sum(at.status is AttemptStatus.INTERRUPTED for at in attempts) > 20  # killed, and resumed
+    assert sum(at.status is AttemptStatus.FAILED for at in attempts) > 100
+    assert sum(len(record.legs) > 1 for record in history[0]) > 50
+    assert sum(bool(bill.of(record).total.saved) for record in history[0]) > 50
+    assert {row["record_type"] for row in held(history[1])} == {"ORIGINAL", "RETRACTION", "RESTATEMENT"}
+
+
+def test_record_mlflow_and_the_platforms_sql_tell_the_same_cents_over_200_runs(history):
+    records, tables = history
+    agree(records, asked(tables))
+    (row,) = questions.ask(questions.cost_by(()), tables).to_pylist()
+    assert round(row["usd"], 6) == sum(bill.of(record).total.total.likely for record in records) > 1000
+
+
+def test_so_does_spark(history, spark):
+    records, tables = history
+    sql = questions.RUN_COST
+    for name, table in post.names().items():
+        sql = sql.replace(name, f"delta.`{post.folder(tables, table)}`")  # there is no catalog `system` here
+    agree(records, {row["run_id"]: row["usd"] for row in spark.session.sql(sql).toArrow().to_pylist()})
 
 
 def test_a_run_is_entered_once_however_often_it_is_told(tmp_path):
@@ -121,7 +155,7 @@ def test_a_start_up_that_ends_an_hour_before_its_run_begins_is_not_entered_twice
     assert {row["record_type"] for row in held(tmp_path)} == {"ORIGINAL"}
 
 
-@pytest.mark.parametrize("survived", range(8))
+@pytest.mark.parametrize("survived", range(len(post.names()) + 1))
 def test_an_entry_that_was_cut_off_is_completed(tmp_path, monkeypatch, survived):
     """The process dies before its commit number `survived`; whoever enters the run later enters the rest."""
     record, real, commits = random_run(3).record, appending.Growing.append, []
@@ -189,6 +223,42 @@ def test_a_task_whose_upstream_changes_is_told_with_its_time_in_whatever_order_r
             enter(story.ended(9).record, tmp_path)
     told = held(tmp_path, "lakeflow.job_tasks")
     assert sorted(row["depends_on_keys"] for row in told) == [[], ["y"]]
+
+
+def test_a_minute_is_told_once_a_cluster_and_of_the_machine_that_was_measured(tmp_path):
+    story = (
+        Story({"x": "p", "y": "p", "z": "s", "w": None}, RATES)
+        .attempt("x", 0, 90)
+        .attempt("y", 0, 90)
+        .attempt("z", 30, 9)
+    )
+    story.attempt("w", 100, 9).minute(0, 60, "x", "y", "z").minute(60, 90, "x", "y", busy=99.5).minute(100, 109, "w")
+    for record in (story.record, story.ended(200).record):
+        enter(record, tmp_path)
+    told = held(tmp_path, "compute.node_timeline")
+    seconds = {
+        (row["cluster_id"], (row["end_time"] - row["start_time"]).seconds): row["cpu_user_percent"] for row in told
+    }
+    assert seconds == {("r1-0-p", 60): 50, ("r1-0-p", 30): 99.5, ("r1-0-s", 60): 50}
+    assert len(told) == 3
+    assert {(row["instance_id"], row["node_type"], row["driver"]) for row in told} == {
+        ("laptop", "LOCAL:2x8192MB", True)
+    }
+
+
+def test_minutes_of_a_leg_are_of_its_clusters(tmp_path):
+    story = Story({"x": "p"}, [rated()]).attempt("x", 0, 60, "failed").minute(0, 60, "x").ended(70, "failed", 1)
+    story.resumed(100).attempt("x", 101, 20).minute(101, 121, "x").ended(130)
+    enter(story.record, tmp_path)
+    assert [row["cluster_id"] for row in held(tmp_path, "compute.node_timeline")] == ["r1-0-p", "r1-1-p"]
+
+
+def test_node_types_are_those_of_the_prices_and_this_machine(tmp_path):
+    for number in (1, 2):
+        enter(Story(PROFILES, RATES, f"run-{number}").attempt("x", 0, 9).ended(10).record, tmp_path)
+    sizes = {row["node_type"]: (row["core_count"], row["memory_mb"]) for row in held(tmp_path, "compute.node_types")}
+    assert sizes == {"i3.xlarge": (4, 31232), "c5.2xlarge": (8, 16384), "LOCAL:2x8192MB": (2, 8192)}
+    assert counts(tmp_path)["compute.node_types"] == 3
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from fixtures import records
 from fixtures.bills import Story, rated
 
+from stagebook.cost.trend import trend
 from stagebook.model.record import RunRecord
 from stagebook.report.page import render
 
@@ -170,3 +171,24 @@ def test_names_in_the_bill_are_only_text():
     html = page(story.ended(9).record)
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def ran(number: int, seconds: float, commit: str = "a") -> RunRecord:
+    story = Story({"x": "p"}, [rated()], f"run-{number}")
+    story.events[0]["git"] = {"commit": commit * 40, "dirty": False}
+    return story.attempt("x", 0, seconds).ended(seconds + 1).record
+
+
+def test_the_trend_has_the_last_runs_and_what_changed_since():
+    told = trend([*(ran(n, 3600) for n in range(20)), *(ran(n, 1800, "b") for n in range(20, 24))])
+    html = page(ran(23, 1800, "b"), trend=told)
+    assert "24 runs that succeeded" in html
+    assert re.search(r"since run-20 \(code\): cost -4\d % \(.*time -50 %.*20 runs before, 4 runs since", html)
+    assert len(re.findall(r'<th scope="row" class="name">run-', html)) == 15
+    assert html.count('width="50.0"') == 4, "half as long as the longest"
+
+
+@pytest.mark.parametrize("runs", [[], [ran(1, 60)]])
+def test_one_run_is_no_trend(runs):
+    assert trend(runs) is None
+    assert "that succeeded" not in page(ran(1, 60), trend=None)

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from stagebook.standins import Dbutils, EnvironmentSecrets, InputWidgetNotDefined, NotebookExit, Vault
-from stagebook.standins.files import PathRefused
-from stagebook.standins.notebook import NotebookNotRun
-from stagebook.standins.widgets import InvalidInputWidgetDefinition
+from stagebook.standins.errors import InvalidInputWidgetDefinition, NotebookNotRun, PathRefused
 
 
 class Values:

@@ -1,9 +1,12 @@
 """Pools hold across processes, in the order of asking, and are given back by the dead."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -33,23 +36,78 @@ def pools(tmp_path):
     ],
 )
 def test_a_claim_is_granted_when_it_fits_and_nobody_waited_longer(others, wants, granted):
-    assert may_have(Claim(5, wants, granted=False), others, SIZES) is granted
+    assert may_have(Claim(5, wants, granted=False), others, SIZES, now=0) is granted
+
+
+ALWAYS = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("others", "urgent_from", "granted"),
+    [
+        ([Claim(9, {"spark": 1}, granted=False)], 0.0, True),
+        ([Claim(9, {"spark": 1}, granted=False)], ALWAYS, False),  # who came later is urgent
+        ([Claim(9, {"memory_gb": 1}, granted=False)], ALWAYS, True),
+        ([Claim(1, {"spark": 1}, granted=False, urgent_from=ALWAYS)], 0.0, True),
+        ([Claim(1, {"spark": 1}, granted=False, urgent_from=ALWAYS)], ALWAYS, False),
+        ([Claim(9, {"spark": 1}, granted=False)], 100.0, True),  # its deadline has come: who came first is first
+        ([Claim(9, {"spark": 1}, granted=False)], 101.0, False),
+        ([Claim(1, {"spark": 1}, granted=False, urgent_from=100.0)], 0.0, False),
+        ([Claim(1, {"spark": 1}, granted=True, urgent_from=ALWAYS)], 0.0, False),  # nothing is taken away
+    ],
+)
+def test_batch_work_gives_way_until_its_deadline_and_is_not_starved_after(others, urgent_from, granted):
+    claim = Claim(5, {"spark": 1}, granted=False, urgent_from=urgent_from)
+    assert may_have(claim, others, SIZES, now=100.0) is granted
+
+
+def test_batch_work_that_waits_longer_lets_urgent_work_pass(tmp_path):
+    file, order, never = tmp_path / "pools.sqlite", [], threading.Event()
+
+    def claim(name, urgent_from):
+        with Pools(file, SIZES, urgent_from).held({"spark": 1}, name, never):
+            order.append(name)
+            time.sleep(0.3)
+
+    with Pools(file, SIZES).held({"spark": 1}, "first", never):
+        threads = []
+        for name, urgent_from in (("batch", ALWAYS), ("overdue", 1.0), ("urgent", 0.0)):
+            threads.append(threading.Thread(target=claim, args=(name, urgent_from)))
+            threads[-1].start()
+            time.sleep(0.2)
+    for thread in threads:
+        thread.join(timeout=20)
+    assert order == ["overdue", "urgent", "batch"]
+
+
+def test_a_file_from_before_there_was_batch_work_is_gone_on_with(tmp_path):
+    file = tmp_path / "pools.sqlite"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute(
+            "CREATE TABLE claims (id INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, process_started REAL"
+            " NOT NULL, what TEXT NOT NULL, wants TEXT NOT NULL, granted INTEGER NOT NULL DEFAULT 0)"
+        )
+    with Pools(file, SIZES, ALWAYS).held({"spark": 1}, "first", threading.Event()) as waited:
+        assert waited < 0.3
 
 
 wanted = st.dictionaries(st.sampled_from(sorted(SIZES)), st.sampled_from([0.25, 0.5, 1.0]), min_size=1)
 
 
-@given(st.lists(wanted, min_size=1, max_size=8), st.randoms())
+turns = st.sampled_from([0.0, 1.0, ALWAYS])
+
+
+@given(st.lists(st.tuples(wanted, turns), min_size=1, max_size=8), st.randoms())
 def test_whatever_comes_and_goes_no_pool_is_exceeded_and_everybody_gets_a_turn(asked, random):
-    claims = [Claim(number, wants, granted=False) for number, wants in enumerate(asked)]
+    claims = [Claim(number, wants, granted=False, urgent_from=turn) for number, (wants, turn) in enumerate(asked)]
     sizes = dict.fromkeys(SIZES, 1.0)
     while claims:
         waiting = [claim for claim in claims if not claim.granted]
         random.shuffle(waiting)
         for claim in waiting:
             others = [other for other in claims if other.id != claim.id]
-            if may_have(claim, others, sizes):
-                claims = [*others, Claim(claim.id, claim.wants, granted=True)]
+            if may_have(claim, others, sizes, now=0):
+                claims = [*others, replace(claim, granted=True)]
         for pool, size in sizes.items():
             assert sum(claim.wants.get(pool, 0) for claim in claims if claim.granted) <= size
         held = [claim for claim in claims if claim.granted]

@@ -156,15 +156,22 @@ class SparkEngine(DeltaLog):
         right_bytes = right.count() * frame_row_bytes(right)
         small = right_bytes <= self._broadcast_bytes
         rows = 0 if small else left.count()
+        heavy = () if small else joins.histogram(left, on, rows)
         return joins.Sides(
             left_bytes=rows * frame_row_bytes(left),
             right_bytes=right_bytes,
             left_rows=rows,
-            heavy=() if small else joins.histogram(left, on, rows),
+            heavy=heavy,
             broadcast_bytes=self._broadcast_bytes,
             aqe_bytes=self._bytes_of("spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", 256 * 1024**2),
-            partitions=int(self.session.conf.get("spark.sql.shuffle.partitions") or 1),
+            partitions=self._shuffle_partitions(),
+            slots=joins.slots(self.session) if heavy else 1,
         )
+
+    def _shuffle_partitions(self) -> int:
+        """Spark's own default where a workspace says `auto`."""
+        told = self.session.conf.get("spark.sql.shuffle.partitions") or ""
+        return int(told) if told.isdecimal() else 200
 
     def _bytes_of(self, key: str, default: int) -> int:
         """A setting in bytes; Spark tells some as `256MB`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stagebook.engines.base import JoinHow
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 HEAVY_SHARE = 0.1
 """A key with more than this share of all rows is heavy."""
@@ -15,13 +15,20 @@ HEAVY_SHARE = 0.1
 SALTS = 8
 """Into how many parts the rows of a heavy key are split."""
 
+SALTING_PAYS = 2.0
+"""How many times longer one core would work on a heavy key than all cores on everything, before it is split.
+
+Salting took 1.75 times as long as nothing where it could not gain (two cores, half of the rows on one key:
+`tests/benchmarks/joins.py`).
+"""
+
 
 @dataclass(frozen=True)
 class Sides:
     """A join before it is made: bytes in memory of both sides, and the rows of the left one by heavy key.
 
     `aqe_bytes` is from how many bytes on Spark splits a skewed part by itself, `broadcast_bytes` up to how
-    many it sends the right side to all.
+    many it sends the right side to all; `slots` is how many tasks run at once.
     """
 
     left_bytes: int
@@ -32,6 +39,7 @@ class Sides:
     aqe_bytes: int
     aqe_factor: float = 5.0
     partitions: int = 4
+    slots: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ def plan(sides: Sides) -> JoinPlan:
         return JoinPlan("aqe", f"{told}: above the thresholds of Spark's own skew join")
     if part <= sides.aqe_factor * max(median, 1):
         return JoinPlan("plain", f"{told}: not worth copying rows for")
+    if share * sides.slots < SALTING_PAYS:
+        return JoinPlan("plain", f"{told}: splitting it over {sides.slots} cores gains less than copying rows costs")
     return JoinPlan("salt", f"{told}: below {_mb(sides.aqe_bytes)}, where Spark would split it by itself")
 
 
@@ -85,6 +95,14 @@ def histogram(frame: "DataFrame", on: Sequence[str], rows: int) -> tuple[tuple[A
     sizes = frame.filter(F.col(on[0]).isNotNull()).groupBy(on[0]).agg(F.count(F.lit(1)).alias("rows"))
     heavy = sizes.filter(F.col("rows") > F.lit(rows * HEAVY_SHARE)).orderBy(F.desc("rows"))
     return tuple((row[on[0]], row["rows"]) for row in heavy.toArrow().to_pylist())
+
+
+def slots(session: "SparkSession") -> int:
+    """How many tasks run at once: Spark cuts a range into as many parts, and Connect tells it by nothing else."""
+    from pyspark.sql import functions as F
+
+    parts = session.range(10_000).select(F.spark_partition_id().alias("part")).distinct()
+    return max(1, parts.count())
 
 
 def _mb(size: float) -> str:

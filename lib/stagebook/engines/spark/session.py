@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stagebook.engines.spark import server
-from stagebook.errors import SparkUnavailable
+from stagebook.errors import ConfigError, SparkUnavailable
 from stagebook.model.pipeline import SparkSettings
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
 TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
@@ -62,6 +63,21 @@ def connect(settings: SparkSettings) -> Connection:
     found = server.ensure(settings)
     os.environ[TOKEN] = found.token
     return Connection(_session(found.remote), settings, found.remote, found.pid)
+
+
+def answer(settings: SparkSettings, sql: str) -> "pa.Table":
+    """The rows of a SELECT.
+
+    Raises:
+        ConfigError: it cannot be answered there: a table does not exist, or may not be read.
+    """
+    from pyspark.errors import PySparkException
+
+    session = connect(settings).session
+    try:
+        return session.sql(sql).toArrow()
+    except PySparkException as fault:
+        raise ConfigError(f"Spark does not answer: {str(fault).partition(chr(10))[0]}\n  it was asked: {sql}") from None
 
 
 def _session(remote: str) -> "SparkSession":

@@ -7,7 +7,8 @@ imports itself.
 import ast
 from collections.abc import Iterable, Iterator
 
-from stagebook.notebook.outline import Outline, without_magics
+from stagebook.notebook.cells import without_magics
+from stagebook.notebook.outline import Outline
 
 BASE = (
     "nbformat", "jupyter_client.manager", "zmq.asyncio", "nbclient", "papermill.execute", "papermill.engines",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stagebook.jobs import patch
-from stagebook.jobs.check import graph, structure, values
+from stagebook.jobs.check import graph, serving, structure, values
 from stagebook.jobs.check.structure import Part
 from stagebook.jobs.check.subject import is_bundle, is_response, job_keys, subjects
 from stagebook.params.findings import Finding
@@ -44,6 +44,7 @@ def check(documents: Sequence[Document], timezones: frozenset[str]) -> Checked:
 def _document(document: Document) -> Iterator[Finding]:
     kind = "Response" if is_response(document) else "Bundle" if is_bundle(document) else "Settings"
     yield from structure.check(document.values, kind, Part(document))
+    yield from serving.check(document)
     for _, key in job_keys(document):
         yield from _duplicates(document, Part(document, key))
 

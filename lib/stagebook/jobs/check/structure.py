@@ -117,6 +117,8 @@ def _resources(value: Any, part: Part) -> Iterator[Finding]:
     for name, item in value.items():
         if name == "jobs":
             yield from check(item, "{Job}", part.at(name))
+        elif name == "model_serving_endpoints":
+            yield from check(item, "{ModelServingEndpoint}", part.at(name))
         elif name not in _RESOURCES and (hint := did_you_mean(name, _RESOURCES)):
             yield part.at(name).finding(f"unknown kind of resource.{hint}")
 

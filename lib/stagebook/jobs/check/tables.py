@@ -43,6 +43,11 @@ ENUMS: dict[str, tuple[str, ...]] = {
     "TaskRetryMode": ("NEVER", "ON_FAILURE"),
     "PeriodicTriggerConfigurationTimeUnit": ("MINUTES", "HOURS", "DAYS", "WEEKS"),
     "Condition": ("ANY_UPDATED", "ALL_UPDATED"),
+    "ServingModelWorkloadType": (
+        "CPU", "CPU_MEDIUM", "CPU_LARGE", "GPU_SMALL", "GPU_MEDIUM", "GPU_LARGE", "GPU_XLARGE", "GPU_XLARGE_8",
+        "MULTIGPU_MEDIUM",
+    ),
+    "ServingEndpointPermissionLevel": ("CAN_MANAGE", "CAN_QUERY", "CAN_VIEW"),
     "TargetMode": ("development", "production"),
 }  # fmt: skip
 
@@ -186,6 +191,28 @@ KEYS: dict[str, dict[str, str]] = {
         "git_url": "str", "git_provider": "GitProvider", "git_branch": "str", "git_tag": "str", "git_commit": "str",
         "sparse_checkout": "any",
     },
+    # endpoints
+    "ModelServingEndpoint": {
+        "name": "str", "config": "EndpointCoreConfigInput", "description": "str", "tags": "[EndpointTag]",
+        "permissions": "[ModelServingEndpointPermission]", "lifecycle": "Lifecycle", "route_optimized": "bool",
+        "budget_policy_id": "str", "ai_gateway": "any", "email_notifications": "any", "rate_limits": "any",
+        "telemetry_config": "any",
+    },
+    "EndpointCoreConfigInput": {
+        "served_entities": "[ServedEntityInput]", "served_models": "any", "traffic_config": "TrafficConfig",
+        "auto_capture_config": "any",
+    },
+    "ServedEntityInput": {
+        "name": "str", "entity_name": "str", "entity_version": "str", "workload_size": "str",
+        "workload_type": "ServingModelWorkloadType", "scale_to_zero_enabled": "bool", "environment_vars": "{str}",
+        "min_provisioned_concurrency": "int", "max_provisioned_concurrency": "int",
+        "min_provisioned_throughput": "int", "max_provisioned_throughput": "int", "provisioned_model_units": "int",
+        "burst_scaling_enabled": "bool", "instance_profile_arn": "str", "external_model": "any",
+    },
+    "TrafficConfig": {"routes": "[Route]"},
+    "Route": {"served_entity_name": "str", "served_model_name": "str", "traffic_percentage": "int"},
+    "EndpointTag": {"key": "str", "value": "str"},
+    "ModelServingEndpointPermission": {"level": "ServingEndpointPermissionLevel", **_PRINCIPAL},
     # around the job
     "Bundle": {
         "bundle": "any", "include": "[str]", "variables": "{Variable}", "artifacts": "{any}", "sync": "any",
@@ -232,4 +259,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "RCranLibrary": ("package",),
     "MavenLibrary": ("coordinates",),
     "Webhook": ("id",),
+    "ModelServingEndpoint": ("name",),
+    "Route": ("traffic_percentage",),
+    "EndpointTag": ("key",),
+    "ModelServingEndpointPermission": ("level",),
 }
