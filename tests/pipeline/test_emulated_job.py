@@ -140,8 +140,9 @@ def emulated(
         assert app(["export", "databricks", "--params", "there", "--out", "bundle"]) == 0
     job = read(folder / "bundle", target="prod")["flightdelay"]
     found = server.ensure(SPARK)
-    connect = {"spark": found.remote, "token": found.token}
-    workspace = Workspace(folder / "workspace", packages=(flights,), variables=ONE_THREAD, **connect)
+    workspace = Workspace(
+        folder / "workspace", spark=found.remote, token=found.token, packages=(flights,), variables=ONE_THREAD
+    )
     spark.session.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{name} CASCADE")  # of tests that were killed
     spark.session.sql(f"CREATE SCHEMA spark_catalog.{name} LOCATION '{folder / 'tables'}'")
     yield Emulated(job, run(job, workspace, NOW), folder / "tables", workspace)
