@@ -45,4 +45,4 @@ def model_files(artifact_uri: str, tracking_uri: str | None = None, registry_uri
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     logged = files.ModelsArtifactRepository.get_underlying_uri(artifact_uri)
-    return get_artifact_repository(logged, tracking_uri, registry_uri)
+    return get_artifact_repository(str(logged), tracking_uri, registry_uri)

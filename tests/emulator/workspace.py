@@ -20,13 +20,16 @@ TESTS = Path(__file__).resolve().parents[1]
 class Workspace:
     """Runs notebooks. What a process leaves is in `folder`, under the name of its order.
 
-    `spark` is the address of a Spark Connect server, and `token` its password.
+    `spark` is the address of a Spark Connect server, and `token` its password; `packages` are folders of Python
+    packages that clusters have installed, and `variables` their environment.
     """
 
     folder: Path
     spark: str | None = None
     token: str | None = None
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    packages: tuple[Path, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def volumes(self) -> Path:
@@ -68,7 +71,7 @@ class Workspace:
         """Nothing of this machine's Stagebook; what a cluster has instead."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("STAGEBOOK_", "MLFLOW_"))}
         own = {
-            "PYTHONPATH": os.pathsep.join([str(TESTS), str(self._plugins())]),
+            "PYTHONPATH": os.pathsep.join(map(str, [*self.packages, TESTS, self._plugins()])),
             DATABASE: self.database,
             "PYSPARK_PYTHON": sys.executable,
             "STAGEBOOK_VOLUMES": str(self.volumes),
@@ -76,7 +79,7 @@ class Workspace:
         }
         if self.spark and self.token:
             own |= {"SPARK_REMOTE": self.spark, "SPARK_CONNECT_AUTHENTICATE_TOKEN": self.token}
-        return kept | own
+        return kept | own | dict(self.variables)
 
     def _plugins(self) -> Path:
         """A folder that Python takes for an installed package, by which MLflow finds its plug-ins."""
