@@ -92,10 +92,10 @@ def _kept(scraps: Mapping[str, Any], volumes: Path) -> Iterator[str]:
 
 def _registry(stage: Stage, record: RunRecord, pipeline: Pipeline) -> Iterator[str]:
     """Aliases that say now what neither this stage nor a later one of its run has made them say."""
-    uses = {name: RegistryUse(**kept) for name in pipeline.stages if (kept := _registry_use(record, name))}
-    use, tracking = uses.get(stage.name), pipeline.tracking
-    if use is None:
+    if _registry_use(record, stage.name) is None:
         return
+    uses = {name: RegistryUse(**kept) for name in pipeline.stages if (kept := _registry_use(record, name))}
+    use, tracking = uses[stage.name], pipeline.tracking
     if (use.uri, use.model) != (tracking.uri, tracking.registered_model):
         yield f"model {use.model} → {tracking.registered_model}, or another registry"
         return
