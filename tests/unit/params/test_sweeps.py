@@ -54,7 +54,7 @@ def test_a_list_is_taken_as_it_is_and_a_draw_as_it_says(sweep):
         ("grid:\n  x: []\n  y: 3\n", ["yaml:2: grid.x: ", "yaml:3: grid.y: "]),
         ("grid: {x: [1, 2, 1]}\n", ["mine.yaml:1: grid.x: 1 stands there twice."]),
         ("list:\n  - {x: 1}\n  - {x: 1}\n", ['mine.yaml:3: list: {"x": 1} stands there twice.']),
-        ("gird: {x: [1]}\n", ["mine.yaml:1: gird: unknown key. Did you mean 'grid'?"]),
+        ("grd: {x: [1]}\n", ["mine.yaml:1: grd: unknown key. Did you mean 'grid'?"]),
         ("random:\n  over: {x: {low: 3, high: 1}}\n", ["random.trials: this key is required", "`low` is less"]),
         ("random:\n  trials: 2\n  over: {x: {low: 0, high: 1, log: true}}\n", ["`log` needs a `low` above 0"]),
         ("random:\n  trials: 2\n  over: {x: {low: 0, hgih: 1}}\n", ["x.hgih: unknown key. Did you mean 'high'?"]),
