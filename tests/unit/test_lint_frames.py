@@ -32,6 +32,7 @@ ALLOWED = {
     ("stagebook/engines/spark/catalog.py", "CatalogEngine.history", "toArrow"): "one row a version, of the log",
     ("stagebook/engines/spark/catalog.py", "CatalogEngine._detail", "toArrow"): "one row",
     ("stagebook/execute/host/embryo.py", "_leave", "collect"): "Python's garbage collector",
+    ("stagebook/engines/spark/session.py", "answer", "toArrow"): "a task a row, of the system tables that it asks",
     ("stagebook/engines/spark/joins.py", "histogram", "toArrow"): "at most ten keys can have a tenth of the rows",
     ("stagebook/engines/spark/types.py", "_refuse_loss", "toArrow"): "one row of an aggregate",
     ("stagebook/tables/elsewhere.py", "_one_row", "collect"): "one row of an aggregate",

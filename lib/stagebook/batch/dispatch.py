@@ -49,7 +49,7 @@ def dispatch(todo: Sequence[Configuration], keys: Mapping[int, Keys], jobs: int,
     floor = _Floor(keys, jobs, tools, Dispatched(left=list(todo)))
     stopping = False
     while True:
-        floor.collect()
+        floor.gather()
         if tools.stop.is_set() and not stopping:
             stopping = True
             for _, child in floor.running.values():
@@ -89,7 +89,7 @@ class _Floor:
                 self.running[one.n] = (one, self.tools.launch(one))
                 others.append(Begun(one.run_id, own, {}, alive=True))
 
-    def collect(self) -> None:
+    def gather(self) -> None:
         """Take out what has ended."""
         for n, (one, child) in list(self.running.items()):
             if (code := child.poll()) is not None:
