@@ -104,10 +104,10 @@ def _project(folder: Path) -> Path:
 
 
 def _change(project: Path) -> None:
-    """Another default of a parameter, in both files of the notebook."""
+    """Another default of a parameter, in both files of the notebook: one with which the gate still passes."""
     for path in (project / "notebooks").glob("03_train.*"):
         text = path.read_text(encoding="utf-8")
-        changed = text.replace("max_iter: int = 50", "max_iter: int = 49")
+        changed = text.replace("max_iter: int = 50", "max_iter: int = 60")
         assert changed != text, path
         path.write_text(changed, encoding="utf-8")
 
