@@ -20,10 +20,15 @@ _NO_DATA = (".py", ".pyc", ".pyi", ".ipynb", ".md")
 
 @dataclass(frozen=True)
 class Reached:
-    """What a notebook stands on: name → digest (`flightdelay.features`, `pkg/data.csv`), and texts like file names."""
+    """What a notebook stands on: name → digest (`flightdelay.features`, `pkg/data.csv`), and texts like file names.
+
+    `imported` are the top names that the notebook and the project's modules import, `stagebook`'s own left out; None
+    where one of them computes a name.
+    """
 
     modules: Mapping[str, str]
     files: tuple[str, ...]
+    imported: frozenset[str] | None
 
 
 class Reach:
@@ -59,7 +64,8 @@ class Reach:
         for package in {path.parent for path in found.values() if (path.parent / "__init__.py").exists()}:
             modules |= self._beside(package)
         files = {name for path in found.values() for name in self._source(path).files} | set(notebook.files)
-        return Reached(dict(sorted(modules.items())), tuple(sorted(files)))
+        theirs = [self._source(path) for name, path in found.items() if name.partition(".")[0] != "stagebook"]
+        return Reached(dict(sorted(modules.items())), tuple(sorted(files)), _imported([notebook, *theirs]))
 
     def _source(self, path: Path) -> Source:
         if path not in self._sources:
@@ -75,6 +81,12 @@ class Reach:
                 if file.stat().st_size <= LARGEST_DATA_BYTES
             }
         return self._data[package]
+
+
+def _imported(sources: Sequence[Source]) -> frozenset[str] | None:
+    if any(source.dynamic for source in sources):
+        return None
+    return frozenset(found.module.partition(".")[0] for source in sources for found in source.imports)
 
 
 class _Tree:

@@ -167,6 +167,8 @@ def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[Begun, Outcom
 def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
     """How the notebook ended; a Spark that does not start, or ends meanwhile, is told as what it is."""
     stage, folder = start.stage, crew.book.folder
+    if crew.results.may_call_mlflow(stage):
+        crew.await_tracking()
     try:
         place = spark.place(start.pipeline.spark, crew.stop) if start.engine == "spark" else None
     except spark.Stopped:

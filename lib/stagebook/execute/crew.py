@@ -32,7 +32,8 @@ class Crew:
 
     `stop` is set to end it early; `seconds` is a clock that only goes forward; `host` is where kernels are forked,
     None where all are started afresh; `permit` says why a stage must not start now, given the record and the
-    stages under way; `pools` are what all runs on this machine share.
+    stages under way; `pools` are what all runs on this machine share; `await_tracking` comes back when MLflow's
+    database is there, which a notebook that calls MLflow by itself must find.
     """
 
     book: RunBook
@@ -45,6 +46,7 @@ class Crew:
     seconds: Callable[[], float] = time.monotonic
     host: Host | None = None
     permit: Callable[[str, RunRecord, Sequence[str]], str | None] = lambda stage, record, under_way: None
+    await_tracking: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,11 @@ class Results:
             look.codes[path] = Code(found.cells, found.defaults, look.reach.of(found.whole, path.parent))
         return look.codes[path]
 
+    def may_call_mlflow(self, stage: Stage) -> bool:
+        """Whether the notebook or the project's code below it may call MLflow by itself, not through `stage`."""
+        imported = self.code(stage).reached.imported
+        return imported is None or "mlflow" in imported or "mlflow" in content(stage.notebook)
+
     def _state(self, name: str, version: int) -> TableState:
         """A table whose log does not tell equals no other, not even itself."""
         return TableState(version, self.tables.identity(name, version) or f"unknown {uuid.uuid4().hex}")

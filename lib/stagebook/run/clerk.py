@@ -9,7 +9,9 @@ import os
 import selectors
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -104,3 +106,19 @@ class Clerk:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+
+class Prepared:
+    """The tracking database, which the clerk makes while the first stages run; any thread may wait for it."""
+
+    def __init__(self, clerk: Clerk, warn: Callable[[str], None], *, wanted: bool) -> None:
+        """Args: wanted: whether anything runs that may need it; if not, there is nothing to wait for."""
+        self._clerk, self._warn, self._lock = clerk, warn, threading.Lock()
+        self._call = clerk.tell("prepare") if wanted else None
+
+    def wait(self) -> None:
+        """Come back when it is there, or will not be: then a warning says so, once."""
+        with self._lock:
+            call, self._call = self._call, None
+            if call is not None and self._clerk.wait_for(call, READY_SECONDS) is None:
+                self._warn("tracking is not available; the run goes on, and what it has to tell is kept")

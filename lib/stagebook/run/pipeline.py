@@ -24,10 +24,9 @@ from stagebook.model.events import Event
 from stagebook.model.pipeline import Pipeline
 from stagebook.model.record import RunRecord
 from stagebook.params.load import load
-from stagebook.run import clerk as clerks
 from stagebook.run import ending, plan, surroundings
 from stagebook.run.begin import begin
-from stagebook.run.clerk import Clerk
+from stagebook.run.clerk import Clerk, Prepared
 from stagebook.run.display import Display
 from stagebook.run.finish import LastWords, finish, finish_at_once
 from stagebook.run.forecast import Forecast
@@ -88,19 +87,28 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
         ):
             host = warm.prepare(pipeline, steps.running)
             pools = Pools(state_folder() / "pools.sqlite", pipeline.pools, request.urgent_from)
-            crew = Crew(book, warehouse, results, surface.display.cell, pools, host=host, permit=spending.permit)
+            tracking = Prepared(clerk, surface.warn, wanted=bool(steps.running))
+            crew = Crew(
+                book,
+                warehouse,
+                results,
+                surface.display.cell,
+                pools,
+                host=host,
+                permit=spending.permit,
+                await_tracking=tracking.wait,
+            )
             book.listen(surface.display.event)
             book.listen(lambda event, _: _nudge(clerk, event))
             with stopped_by_signals(crew.stop) as caught:
                 spark.prepare(pipeline, steps.running)
                 begin(request, pipeline, steps, crew, spending.expected)
                 spending.begun()
-                if steps.running:
-                    _await_tracking(clerk, surface)
                 reasons = {name: step.why for name, step in steps.steps.items()}
                 with metered(book, surface.clock, bool(steps.running)):
                     run_all(pipeline, reasons, Limits(request.jobs, request.keep_going, steps.may_reuse), crew)
                 if steps.running:
+                    tracking.wait()
                     finish(book, clerk, surface.warn, caught, LastWords(resume, results.earlier))
                 else:
                     finish_at_once(book, clerk, caught, LastWords(resume, results.earlier))
@@ -208,9 +216,3 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _await_tracking(clerk: Clerk, surface: Surface) -> None:
-    """Wait until the tracking database exists, so that no stage races to create it."""
-    if clerk.ask("prepare", clerks.READY_SECONDS) is None:
-        surface.warn("tracking is not available; the run goes on, and what it has to tell is kept")

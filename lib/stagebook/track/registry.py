@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from stagebook.errors import RegistryError, did_you_mean
 from stagebook.model.pipeline import Tracking
-from stagebook.track import models
+from stagebook.track import database, models
 from stagebook.track.connection import as_default, connected, public, sqlite_file
 from stagebook.track.projection import RUN_ID
 
@@ -208,6 +208,8 @@ class Registry:
     @contextmanager
     def _reading(self) -> "Iterator[MlflowClient]":
         uri = self.tracking.uri
+        if not database.is_prepared(self.tracking):
+            database.prepare(self.tracking)
         with connected(self.tracking, answer_seconds=ANSWER_SECONDS) as client, as_default(uri):
             yield client
 
