@@ -9,8 +9,7 @@ from pathlib import Path
 
 from stagebook.errors import ConfigError, UndeclaredTable
 from stagebook.model.context import VARIABLE, StageContext
-from stagebook.model.pipeline import Pipeline, SparkSettings, Tracking
-from stagebook.params.load import Flags, load
+from stagebook.model.pipeline import SparkSettings, Tracking
 from stagebook.stage.host import Host, host
 from stagebook.storage import atomic
 
@@ -89,7 +88,9 @@ def volume(there: Host) -> Path:
 
 def _interactive() -> StageContext:
     """A context of our own: the places and names of `params/dev.yaml` at or above this folder."""
-    pipeline: Pipeline = load([INTERACTIVE_PARAMS], Flags(), os.environ, Path.cwd())
+    from stagebook.params.load import Flags, load  # a quarter of the kernel's start, which in a run nobody needs
+
+    pipeline = load([INTERACTIVE_PARAMS], Flags(), os.environ, Path.cwd())
     run_id = f"interactive-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     return StageContext(
         run_id=run_id,

@@ -19,10 +19,12 @@ BASE = (
 """What a worker and a bare kernel import. The worker can be forked when these are there."""
 
 LAZILY = (
-    "pandas", "pyarrow.compute", "narwhals", "deltalake", "polars", "scrapbook", "pandera.pandas", "scipy.stats",
+    "pandas", "pyarrow.compute", "narwhals", "deltalake", "polars", "scrapbook", "pandera.pandas",
+    "pandera.backends.pandas.builtin_checks", "scipy.stats",
     "sklearn.ensemble", "sklearn.calibration", "sklearn.compose", "sklearn.pipeline", "sklearn.metrics",
     "matplotlib.figure", "matplotlib.axes", "matplotlib.style", "matplotlib.image", "skops.io", "sqlalchemy",
     "alembic", "fastapi", "flask", "mlflow", "mlflow.sklearn",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store",
 )  # fmt: skip
 """What `stagebook.stage` and `flightdelay` import when they are called, about in the order of the stages. Not `pyplot`,
 which looks for the notebook that it is imported in."""
