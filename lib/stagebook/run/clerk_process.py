@@ -36,6 +36,14 @@ class Desk:
         database.prepare(self.tracking)
         return {}
 
+    def warm_up(self) -> dict[str, Any]:
+        """Import what the other words need, seconds of work, while the first stages run."""
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+        import stagebook.report.notebook  # noqa: F401
+
+        return {}
+
     def sync(self) -> dict[str, Any]:
         return self._sync(final=False)
 
@@ -95,7 +103,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
     desk = Desk(json.loads(sys.argv[1]))
-    tasks = {task.__name__: task for task in (desk.prepare, desk.sync, desk.render, desk.finish, desk.finish_alone)}
+    words = (desk.prepare, desk.warm_up, desk.sync, desk.render, desk.finish, desk.finish_alone)
+    tasks = {task.__name__: task for task in words}
     for number, word in calls(sys.stdin.fileno()):
         answer = _answer(tasks[word])
         with suppress(BrokenPipeError):  # nobody waits for what is done alone
