@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from stagebook.model.pipeline import Pipeline
+from stagebook.run.audience import Audience
 
 READY_SECONDS = 120.0
 RENDER_SECONDS = 60.0
@@ -28,12 +28,7 @@ class Clerk:
     """The runner's handle. Every wait is bounded, and no failure of the clerk is raised."""
 
     def __init__(self, pipeline: Pipeline, run_folder: Path) -> None:
-        setup = {
-            "run_folder": str(run_folder),
-            "tracking": asdict(pipeline.tracking),
-            "notifications": dict(pipeline.notifications),
-            "tables": str(pipeline.places.tables),
-        }
+        setup = {"run_folder": str(run_folder), "audience": Audience.of(pipeline).to_json()}
         self._log = run_folder / "clerk.log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

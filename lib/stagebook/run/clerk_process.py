@@ -10,14 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stagebook import notify
-from stagebook.ledger.post import post
-from stagebook.model.pipeline import Tracking
+from stagebook.run.audience import Audience, in_short
 from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import RunFolder
-from stagebook.track import database, sync
+from stagebook.track import database
 
-NOTIFY_SECONDS = 20.0
 HELD_SECONDS = 60.0
 BEHIND = 5
 """How much less pressing the clerk's work is than that of the stages, as in `nice`."""
@@ -28,24 +25,21 @@ class Desk:
 
     def __init__(self, setup: dict[str, Any]) -> None:
         self.folder = RunFolder(Path(setup["run_folder"]))
-        self.tracking = Tracking(**setup["tracking"])
-        self.notifications = setup["notifications"]
-        self.tables = Path(setup["tables"])
+        self.audience = Audience.from_json(setup["audience"])
 
     def prepare(self) -> dict[str, Any]:
-        database.prepare(self.tracking)
+        database.prepare(self.audience.tracking)
         return {}
 
     def warm_up(self) -> dict[str, Any]:
         """Import what the other words need, seconds of work, while the first stages run."""
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-
         import stagebook.report.notebook  # noqa: F401
 
+        database.warm_up()
         return {}
 
     def sync(self) -> dict[str, Any]:
-        return self._sync(final=False)
+        return self.audience.tell_mlflow(self.folder, final=False)
 
     def render(self) -> dict[str, Any]:
         """Render the executed notebooks that have no page yet."""
@@ -64,39 +58,13 @@ class Desk:
 
     def finish(self) -> dict[str, Any]:
         """The last word to MLflow, with artifacts; the system tables; then the notices."""
-        problems = []
-        for what, task in (("tracking", lambda: self._sync(final=True)), ("system tables", self._enter)):
-            try:
-                task()
-            except Exception as error:
-                problems.append(f"{what}: {_short(error)}")
-        return {"problems": problems + self._notify()}
+        return {"problems": self.audience.tell_all(self.folder)}
 
     def finish_alone(self) -> dict[str, Any]:
         """As `finish`, after the runner has gone: the clerk takes the run over and links it to MLflow itself."""
-        database.prepare(self.tracking)
         with self.folder.held(wait_seconds=HELD_SECONDS), RunBook(self.folder, lambda: datetime.now(UTC)) as book:
-            book.tell("tracking_linked", mlflow=self._sync(final=True))
-            self._enter()
-        return {"problems": self._notify()}
-
-    def _sync(self, *, final: bool) -> dict[str, Any]:
-        record = self.folder.load()
-        return sync.sync(record, self.tracking, self.folder.path, final=final) if record else {}
-
-    def _enter(self) -> None:
-        if record := self.folder.load():
-            post([record], self.tables, datetime.now(UTC).date())
-
-    def _notify(self) -> list[str]:
-        record = self.folder.load()
-        notice = notify.plan(record, self.notifications, report=self.folder.report) if record else None
-        urls = notify.urls(os.environ)
-        return notify.send(notice, urls, timeout=NOTIFY_SECONDS) if notice and urls else []
-
-
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            book.tell("tracking_linked", mlflow=self.audience.tell_mlflow(self.folder, final=True))
+        return {"problems": self.audience.tell_others(self.folder)}
 
 
 def main() -> None:
@@ -133,7 +101,7 @@ def _answer(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return task()
     except Exception as error:
         traceback.print_exc()
-        return {"problem": _short(error)}
+        return {"problem": in_short(error)}
 
 
 if __name__ == "__main__":

@@ -1,25 +1,24 @@
-"""Closing what a kill -9 of the runner left: record, report, MLflow and system tables, as of its last sign of life."""
+"""Closing what a kill -9 of the runner left, as of its last sign of life; and telling those who are told of runs."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from signal import SIGKILL
 
 from stagebook.errors import RunHeld
-from stagebook.ledger.post import post
 from stagebook.model.pipeline import Pipeline
 from stagebook.model.record import RunRecord, RunStatus
+from stagebook.run.audience import Audience
 from stagebook.run.finish import LastWords, write_report
 from stagebook.run.request import RunRequest
 from stagebook.storage import runs
 from stagebook.storage.runbook import RunBook
 from stagebook.storage.runs import History, RunFolder
-from stagebook.track import database, sync
 
 
 def reap(pipeline: Pipeline, program: str, clock: Callable[[], datetime], warn: Callable[[str], None]) -> list[str]:
     """Close the runs of this pipeline that no process holds and that have not ended; their ids.
 
-    They can still be resumed. What MLflow or the system tables cannot be told now is warned of, and kept.
+    They can still be resumed. What somebody cannot be told now is warned of, and kept.
     """
     closed = []
     for folder in _left(pipeline):
@@ -30,7 +29,8 @@ def reap(pipeline: Pipeline, program: str, clock: Callable[[], datetime], warn: 
         except RunHeld:
             continue  # somebody has resumed it
         if record is not None:
-            _tell(record, folder, pipeline, clock, warn)
+            for problem in Audience.of(pipeline).tell_all(folder):
+                warn(f"{problem} (nothing is lost: `stagebook track {record.run_id}` sends it later)")
             closed.append(record.run_id)
     return closed
 
@@ -52,19 +52,3 @@ def _close(folder: RunFolder, program: str, clock: Callable[[], datetime], earli
         resume = RunRequest.from_json(book.record.request).resume_command(program, folder.run_id)
         write_report(book.record, folder, LastWords(resume, earlier))
         return book.record
-
-
-def _tell(
-    record: RunRecord,
-    folder: RunFolder,
-    pipeline: Pipeline,
-    clock: Callable[[], datetime],
-    warn: Callable[[str], None],
-) -> None:
-    try:
-        database.prepare(pipeline.tracking)
-        sync.sync(record, pipeline.tracking, folder.path, final=True)
-        post([record], pipeline.places.tables, clock().date())
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        warn(f"{said} (nothing is lost: `stagebook track {record.run_id}` sends it later)")
