@@ -141,6 +141,7 @@ def test_a_running_record_without_anything_is_rendered():
     html = page(RunRecord(run_id="r", pipeline="p", started_at="2026-11-23T02:00:00+00:00"))
     assert "Not finished" in html
     assert "<svg viewBox" not in html
+    assert "<dt>Git commit</dt><dd>none found</dd>" in html
 
 
 def test_six_stages_take_less_than_50_ms():
@@ -162,6 +163,12 @@ def test_the_cost_stands_with_its_split_its_assumptions_and_the_date_of_its_pric
     ):
         assert words in html
     assert 'id="cost"' not in page(Story({"x": None}, []).ended(1).record)
+
+
+def test_where_nothing_was_computed_no_prices_are_named():
+    html = page(Story({"x": "p"}, [rated()]).reused("x", 0.5).ended(1).record)
+    assert 'id="cost"' in html
+    assert "Prices as of" not in html
 
 
 def test_names_in_the_bill_are_only_text():
