@@ -49,27 +49,7 @@ class LocalEngine(DeltaLog):
         self, path: Path, *, version: int, columns: Sequence[str] | None = None, where: Predicates = ()
     ) -> "pa.Table":
         """As `read`, as an Arrow table of ordinary columns."""
-        return plain(self.query(path, version=version, columns=columns, where=where))
-
-    def query(
-        self, path: Path, *, version: int, columns: Sequence[str] | None = None, where: Predicates = ()
-    ) -> "pa.Table":
-        """As `read`, as delta-rs' query engine gives it: with views, and dictionaries for partitions.
-
-        That engine reads column mapping, deletion vectors and v2 checkpoints rightly, where
-        `DeltaTable.to_pandas` gives nulls or fails.
-        """
-        import pyarrow as pa
-        from deltalake import QueryBuilder
-
-        table = self.readable(path, version)
-        schema = pa.schema(table.schema().to_arrow())
-        wanted = projection(columns, schema)
-        condition = predicates.to_sql(predicates.check(where, schema))
-        select = ", ".join(predicates.quoted(column) for column in wanted)
-        query = QueryBuilder(_SESSION).register("t", table)
-        batches = query.execute(f'SELECT {select} FROM "t" WHERE {condition}').read_all()
-        return pa.table(batches)
+        return plain(selected(self.readable(path, version), columns, where))
 
     def readable(self, path: Path, version: int) -> "DeltaTable":
         """The table at a version, for reading.
@@ -192,6 +172,26 @@ def _same_content(path: Path, version: int, order: WriteOrder) -> bool:
     """Whether a commit holds what is to be written; one that tells no content is taken to."""
     wanted = order.metadata.get(CONTENT)
     return read_metadata(path, version).get(CONTENT, wanted) == wanted
+
+
+def selected(table: "DeltaTable", columns: Sequence[str] | None, where: Predicates) -> "pa.Table":
+    """Columns and rows of a table as delta-rs' query engine gives them: with views, and dictionaries for partitions.
+
+    That engine reads column mapping, deletion vectors and v2 checkpoints rightly, where `DeltaTable.to_pandas` gives
+    nulls or fails.
+
+    Raises:
+        UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
+    """
+    import pyarrow as pa
+    from deltalake import QueryBuilder
+
+    schema = pa.schema(table.schema().to_arrow())
+    wanted = projection(columns, schema)
+    condition = predicates.to_sql(predicates.check(where, schema))
+    select = ", ".join(predicates.quoted(column) for column in wanted)
+    query = QueryBuilder(_SESSION).register("t", table)
+    return pa.table(query.execute(f'SELECT {select} FROM "t" WHERE {condition}').read_all())
 
 
 def projection(columns: Sequence[str] | None, schema: "pa.Schema") -> list[str]:

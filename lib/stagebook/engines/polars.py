@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagebook.engines import predicates
 from stagebook.engines.arrow import from_local, plain, without_dictionaries
-from stagebook.engines.local import LocalEngine, projection
+from stagebook.engines.local import LocalEngine, projection, selected
 from stagebook.model.tables import Predicates
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PolarsEngine(LocalEngine):
 
         table = self.readable(path, version)
         if not _is_plain(table):
-            found = pl.from_arrow(without_dictionaries(self.query(path, version=version, columns=columns, where=where)))
+            found = pl.from_arrow(without_dictionaries(selected(table, columns, where)))
             assert isinstance(found, pl.DataFrame), "an Arrow table becomes a frame"
             return found.lazy()
         schema = pa.schema(table.schema().to_arrow())
