@@ -110,8 +110,6 @@ class Prepared:
         """Args: wanted: whether anything runs that may need it; if not, there is nothing to wait for."""
         self._clerk, self._warn, self._lock = clerk, warn, threading.Lock()
         self._call = clerk.tell("prepare") if wanted else None
-        if wanted:
-            clerk.tell("warm_up")
 
     def wait(self) -> None:
         """Come back when it is there, or will not be: then a warning says so, once."""

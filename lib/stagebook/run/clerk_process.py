@@ -16,8 +16,6 @@ from stagebook.storage.runs import RunFolder
 from stagebook.track import database
 
 HELD_SECONDS = 60.0
-BEHIND = 5
-"""How much less pressing the clerk's work is than that of the stages, as in `nice`."""
 
 
 class Desk:
@@ -29,13 +27,6 @@ class Desk:
 
     def prepare(self) -> dict[str, Any]:
         database.prepare(self.audience.tracking)
-        return {}
-
-    def warm_up(self) -> dict[str, Any]:
-        """Import what the other words need, seconds of work, while the first stages run."""
-        import stagebook.report.notebook  # noqa: F401
-
-        database.warm_up()
         return {}
 
     def sync(self) -> dict[str, Any]:
@@ -71,7 +62,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
     desk = Desk(json.loads(sys.argv[1]))
-    words = (desk.prepare, desk.warm_up, desk.sync, desk.render, desk.finish, desk.finish_alone)
+    words = (desk.prepare, desk.sync, desk.render, desk.finish, desk.finish_alone)
     tasks = {task.__name__: task for task in words}
     for number, word in calls(sys.stdin.fileno()):
         answer = _answer(tasks[word])
@@ -105,7 +96,6 @@ def _answer(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    os.nice(BEHIND)
     main()
     sys.stderr.flush()
     os._exit(0)  # taking MLflow apart takes a second, for which the runner would wait

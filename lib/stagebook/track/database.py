@@ -49,11 +49,6 @@ def prepare(tracking: Tracking) -> None:
         raise TrackingUnavailable.of(tracking.uri, f"{file}.lock is held by another process") from fault
 
 
-def warm_up() -> None:
-    """Import MLflow with its database stores, seconds of work, before somebody waits for it."""
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-
-
 def is_prepared(tracking: Tracking) -> bool:
     """Whether `prepare` has nothing left to do, told by a marker beside the database; does not import MLflow.
 

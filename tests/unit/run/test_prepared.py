@@ -34,7 +34,7 @@ def test_however_many_wait_the_clerk_is_asked_once_and_a_warning_comes_once(answ
         thread.start()
     for thread in waiting:
         thread.join()
-    assert (clerk.told, clerk.waited, len(said)) == (["prepare", "warm_up"], 1, warnings)
+    assert (clerk.told, clerk.waited, len(said)) == (["prepare"], 1, warnings)
 
 
 def test_where_nothing_runs_nothing_is_prepared_and_nobody_waits():
