@@ -73,6 +73,8 @@ def run_stage(
     except StagebookError as error:
         crew.book.tell("stage_settled", stage=stage.name, status="failed", why=str(error))
         return
+    if crew.results.may_call_mlflow(stage):
+        crew.await_tracking()  # before it takes of a pool, and before its time counts
     start = _Start(pipeline, stage, parameters, inputs, values, engine, choice)
     with crew.pools.held(stage.pools, f"{record.run_id} {stage.name}", crew.stop) as waited:
         if waited is None:
@@ -167,8 +169,6 @@ def _attempt(start: _Start, n: int, crew: Crew, why: str) -> tuple[Begun, Outcom
 def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
     """How the notebook ended; a Spark that does not start, or ends meanwhile, is told as what it is."""
     stage, folder = start.stage, crew.book.folder
-    if crew.results.may_call_mlflow(stage):
-        crew.await_tracking()
     try:
         place = spark.place(start.pipeline.spark, crew.stop) if start.engine == "spark" else None
     except spark.Stopped:

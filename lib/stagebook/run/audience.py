@@ -53,17 +53,19 @@ class Audience:
 
     def tell_all(self, folder: RunFolder) -> list[str]:
         """The last word to everybody; the problems there were."""
-        return [*_tried("tracking", lambda: self.tell_mlflow(folder, final=True)), *self.tell_others(folder)]
+        return [
+            *_tried("tracking", lambda: self.tell_mlflow(folder, final=True)),
+            *_tried("system tables", lambda: self.enter(folder)),
+            *self.notify(folder),
+        ]
 
-    def tell_others(self, folder: RunFolder) -> list[str]:
-        """The last word to all but MLflow; the problems there were."""
-        return [*_tried("system tables", lambda: self._enter(folder)), *self._notify(folder)]
-
-    def _enter(self, folder: RunFolder) -> None:
+    def enter(self, folder: RunFolder) -> None:
+        """The record into the system tables, as far as the run got."""
         if record := folder.load():
             post([record], self.tables, datetime.now(UTC).date())
 
-    def _notify(self, folder: RunFolder) -> list[str]:
+    def notify(self, folder: RunFolder) -> list[str]:
+        """The notice of how the run ended, where one is wanted; the problems there were."""
         record = folder.load()
         notice = notify.plan(record, self.notifications, report=folder.report) if record else None
         urls = notify.urls(os.environ)

@@ -55,7 +55,8 @@ class Desk:
         """As `finish`, after the runner has gone: the clerk takes the run over and links it to MLflow itself."""
         with self.folder.held(wait_seconds=HELD_SECONDS), RunBook(self.folder, lambda: datetime.now(UTC)) as book:
             book.tell("tracking_linked", mlflow=self.audience.tell_mlflow(self.folder, final=True))
-        return {"problems": self.audience.tell_others(self.folder)}
+            self.audience.enter(self.folder)
+        return {"problems": self.audience.notify(self.folder)}
 
 
 def main() -> None:

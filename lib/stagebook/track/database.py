@@ -49,6 +49,16 @@ def prepare(tracking: Tracking) -> None:
         raise TrackingUnavailable.of(tracking.uri, f"{file}.lock is held by another process") from fault
 
 
+def ensure(tracking: Tracking) -> None:
+    """`prepare` where a sqlite database needs it; asks no server.
+
+    Raises:
+        TrackingUnavailable, TrackingRefused: see `prepare`.
+    """
+    if not is_prepared(tracking):
+        prepare(tracking)
+
+
 def is_prepared(tracking: Tracking) -> bool:
     """Whether `prepare` has nothing left to do, told by a marker beside the database; does not import MLflow.
 

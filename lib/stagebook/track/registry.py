@@ -208,8 +208,7 @@ class Registry:
     @contextmanager
     def _reading(self) -> "Iterator[MlflowClient]":
         uri = self.tracking.uri
-        if not database.is_prepared(self.tracking):
-            database.prepare(self.tracking)
+        database.ensure(self.tracking)
         with connected(self.tracking, answer_seconds=ANSWER_SECONDS) as client, as_default(uri):
             yield client
 

@@ -43,8 +43,7 @@ def sync(record: RunRecord, tracking: Tracking, run_dir: Path, *, final: bool) -
         TrackingUnavailable: no answer within about ten seconds; call again later.
         TrackingRefused: the server does not take it, as after a run was deleted in MLflow.
     """
-    if not database.is_prepared(tracking):
-        database.prepare(tracking)
+    database.ensure(tracking)
     with connected(tracking) as client, held(run_dir, tracking) as links:
         view = run_view(record, final=final)
         parent = _parent(client, tracking, links, run_dir, record.run_id, view)
@@ -63,8 +62,7 @@ def ensure_stage_run(context: StageContext) -> str:
     Raises:
         TrackingUnavailable, TrackingRefused: see `sync`.
     """
-    if not database.is_prepared(context.tracking):
-        database.prepare(context.tracking)
+    database.ensure(context.tracking)
     with connected(context.tracking) as client, held(context.run_folder, context.tracking) as links:
         record = RunFolder(context.run_folder).load()
         view = run_view(record, final=False) if record else _bare(context.run_id, {RUN_ID: context.run_id})
