@@ -6,12 +6,15 @@ and the template's escaping, and a Content-Security-Policy stands behind both.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, Undefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from stagebook.cost import bill
@@ -19,6 +22,7 @@ from stagebook.cost.trend import Point, Trend
 from stagebook.model.record import Attempt, RunRecord, StageRecord
 from stagebook.report import graph, words
 from stagebook.report.headline import headline, message_of
+from stagebook.storage.machine import state_folder
 
 Links = Mapping[str, Mapping[int, Mapping[str, str]]]
 """Stage → attempt → `html` or `ipynb` → path relative to the report."""
@@ -128,6 +132,19 @@ def render(record: RunRecord, *, links: Links, resume_command: str | None = None
     )
 
 
+class _Compiled(FileSystemBytecodeCache):
+    """The compiled templates, which take a quarter of a second; where they cannot be kept, nothing is lost."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            Path(self.directory).mkdir(parents=True, exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
 @cache
 def environment() -> Environment:
     """The templates of this package. Every value is made printable, then escaped."""
@@ -137,7 +154,7 @@ def environment() -> Environment:
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=FileSystemBytecodeCache(),  # to compile the templates takes a quarter of a second
+        bytecode_cache=_Compiled(str(state_folder() / "templates")),
     )
     env.filters |= {
         "brief": lambda value, limit: words.cut(value, limit).text,

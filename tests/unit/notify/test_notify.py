@@ -2,12 +2,9 @@
 
 import email
 import email.policy
-import json
 import logging
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -78,28 +75,6 @@ def test_a_run_that_goes_on_has_no_notice():
     record = records.succeeded()
     record.status = RunStatus.RUNNING
     assert notify.plan(record, ALL) is None
-
-
-class Hook(BaseHTTPRequestHandler):
-    def do_POST(self):
-        if self.server.slow:
-            time.sleep(5)
-        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(500 if self.server.broken else 200)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def hook():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    server.got, server.broken, server.slow = [], False, False
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

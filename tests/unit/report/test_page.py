@@ -10,7 +10,8 @@ from fixtures.bills import Story, rated
 
 from stagebook.cost.trend import trend
 from stagebook.model.record import RunRecord
-from stagebook.report.page import render
+from stagebook.report.page import environment, render
+from stagebook.storage.machine import STATE
 
 LINKS = {"train": {1: {"html": "stages/train/attempt-1.html", "ipynb": "stages/train/attempt-1.ipynb"}}}
 
@@ -142,6 +143,16 @@ def test_a_running_record_without_anything_is_rendered():
     assert "Not finished" in html
     assert "<svg viewBox" not in html
     assert "<dt>Git commit</dt><dd>none found</dd>" in html
+
+
+def test_templates_that_cannot_be_kept_compiled_lose_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("where a folder should be")
+    monkeypatch.setenv(STATE, str(tmp_path / "file"))
+    environment.cache_clear()
+    try:
+        assert "Not finished" in page(RunRecord(run_id="r", pipeline="p", started_at="2026-11-23T02:00:00+00:00"))
+    finally:
+        environment.cache_clear()
 
 
 def test_six_stages_take_less_than_50_ms():

@@ -1,8 +1,6 @@
 """Whoever is told of a run hears of it although another does not."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from deltalake import DeltaTable
@@ -16,27 +14,6 @@ from stagebook.storage.runs import RunFolder
 
 
 @pytest.fixture
-def heard(monkeypatch):
-    """Bodies of the notices that came to a real HTTP server."""
-    found = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self):
-            found.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *words):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv(notify.VARIABLE, f"json://127.0.0.1:{server.server_port}")
-    yield found
-    server.shutdown()
-
-
-@pytest.fixture
 def folder(tmp_path):
     story = Story({"x": "p"}, [rated()]).attempt("x", 10, 60, "failed").ended(80, "failed", 1)
     found = RunFolder(tmp_path / "runs/r1")
@@ -45,11 +22,12 @@ def folder(tmp_path):
     return found
 
 
-def test_a_tracking_server_that_is_down_keeps_nobody_else_from_hearing(folder, heard, tmp_path):
+def test_a_tracking_server_that_is_down_keeps_nobody_else_from_hearing(folder, hook, tmp_path, monkeypatch):
+    monkeypatch.setenv(notify.VARIABLE, f"json://127.0.0.1:{hook.server_port}")
     nobody = Tracking("http://127.0.0.1:9", "demo", "demo")
     problems = Audience(nobody, {"on": ["failure"]}, tmp_path / "tables").tell_all(folder)
     assert [problem.partition(":")[0] for problem in problems] == ["tracking"]
-    assert [body["title"] for body in heard] == ["demo: failed"]
+    assert [body["title"] for body in hook.got] == ["demo: failed"]
     assert DeltaTable(str(post.folder(tmp_path / "tables", "billing/usage"))).to_pyarrow_table().num_rows > 0
 
 
