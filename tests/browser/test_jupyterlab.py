@@ -58,6 +58,8 @@ def test_a_stage_opens_as_a_notebook_and_runs_top_to_bottom(browser: Browser, la
     page.locator(".jp-DirListing-item", has_text="01_data_prep.py").dblclick()
     expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=60_000)
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first).to_be_attached(timeout=60_000)
+    # The indicator is idle before there is a kernel, and then each cell that is run asks for one of its own.
+    expect(page.locator("#jp-main-statusbar", has_text=re.compile(r"Python 3.* \| Idle"))).to_be_visible(timeout=60_000)
     run_all(page)
     notebook = project / "notebooks/01_data_prep.ipynb"
     deadline = time.monotonic() + RUN_SECONDS
