@@ -1,6 +1,6 @@
 """Order, selection and readiness of stages: pure functions over names."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import Literal
@@ -45,6 +45,9 @@ class Frontier:
         self._sorter = TopologicalSorter(graph)
         self._sorter.prepare()
         self._rank = {name: place for place, name in enumerate(order(graph))}
+        self._parents = graph
+        self._children = _children(graph)
+        self._ended: set[str] = set()
         self._ready: list[tuple[int, str]] = []
         self._take_in()
 
@@ -60,7 +63,14 @@ class Frontier:
     def ended(self, name: str) -> None:
         """A stage that was given out has ended, however it did."""
         self._sorter.done(name)
+        self._ended.add(name)
         self._take_in()
+
+    def after(self, names: Collection[str]) -> Iterator[str]:
+        """The stages that will be given out when no more than these, which have been, have ended."""
+        for name in dict.fromkeys(child for parent in names for child in self._children[parent]):
+            if all(parent in names or parent in self._ended for parent in self._parents[name]):
+                yield name
 
     def _take_in(self) -> None:
         self.back(self._sorter.get_ready())
@@ -73,11 +83,15 @@ def upstream(graph: Graph, names: Iterable[str]) -> set[str]:
 
 def downstream(graph: Graph, names: Iterable[str]) -> set[str]:
     """The names and everything that depends on them, directly or not."""
+    return _reach(_children(graph), names)
+
+
+def _children(graph: Graph) -> dict[str, list[str]]:
     children: dict[str, list[str]] = {name: [] for name in graph}
     for name, parents in graph.items():
         for parent in parents:
             children[parent].append(name)
-    return _reach(children, names)
+    return children
 
 
 def _reach(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> set[str]:

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
+from stagebook.engines.arrow import read_all
+
 MANY_FILES = 50
 _NAMED = re.compile(r"\b([A-Za-z_]\w*)\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)\b")
 _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
@@ -28,7 +30,7 @@ class Growing:
         if self._table is None:
             return []
         found = QueryBuilder().register("t", self._table).execute(f"SELECT * FROM t WHERE {where}")
-        return pa.table(found.read_all()).to_pylist()
+        return read_all(found).to_pylist()
 
     def append(self, rows: pa.Table) -> None:
         """One commit that adds rows, and makes the table with their schema if need be.
@@ -67,7 +69,7 @@ def query(sql: str, tables: Mapping[str, Path], views: Mapping[str, str] | None 
     if stand_ins:
         rest, comma = (_WITH.sub("", text, count=1), ",") if _WITH.match(text) else (text, "")
         text = f"WITH {', '.join(stand_ins)}{comma} {rest}"
-    return pa.table(builder.execute(text).read_all())
+    return read_all(builder.execute(text))
 
 
 def _flat(name: str) -> str:

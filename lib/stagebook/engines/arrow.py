@@ -52,7 +52,14 @@ def from_local(frame: Any) -> "pa.Table":
         return plain(frame)
     if hasattr(frame, "__dataframe__") and hasattr(frame, "iloc"):
         return plain(pa.Table.from_pandas(frame, preserve_index=False))
-    return plain(pa.table(frame))
+    return plain(read_all(frame))
+
+
+def read_all(stream: Any) -> "pa.Table":
+    """Whatever speaks Arrow's stream protocol as a table; `pa.table` would import pandas, to see if it is a frame."""
+    import pyarrow as pa
+
+    return pa.RecordBatchReader.from_stream(stream).read_all()
 
 
 def plain(table: "pa.Table") -> "pa.Table":

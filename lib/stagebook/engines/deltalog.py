@@ -144,9 +144,7 @@ def transaction(table: "DeltaTable", path: Path, app_id: str) -> int | None:
 
 def commit_of(table: "DeltaTable", path: Path) -> Commit:
     """The commit that made the version at which `table` was opened."""
-    import pyarrow as pa
-
-    files = pa.table(table.get_add_actions(flatten=True))
+    files = table.get_add_actions(flatten=True)
     version, metadata = table.version(), read_metadata(path, table.version())
     return Commit(
         version=version,

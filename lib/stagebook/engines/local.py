@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from stagebook.engines import predicates
-from stagebook.engines.arrow import arrow_schema, digest, from_local, plain
+from stagebook.engines.arrow import arrow_schema, digest, from_local, plain, read_all
 from stagebook.engines.base import CONTENT, JoinHow, WriteOrder
 from stagebook.engines.casting import cast
 from stagebook.engines.creation import configuration, file_properties
@@ -191,7 +191,7 @@ def selected(table: "DeltaTable", columns: Sequence[str] | None, where: Predicat
     condition = predicates.to_sql(predicates.check(where, schema))
     select = ", ".join(predicates.quoted(column) for column in wanted)
     query = QueryBuilder(_SESSION).register("t", table)
-    return pa.table(query.execute(f'SELECT {select} FROM "t" WHERE {condition}').read_all())
+    return read_all(query.execute(f'SELECT {select} FROM "t" WHERE {condition}'))
 
 
 def projection(columns: Sequence[str] | None, schema: "pa.Schema") -> list[str]:

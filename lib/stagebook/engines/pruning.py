@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from stagebook.engines import estimate, predicates
+from stagebook.engines.arrow import read_all
 from stagebook.engines.bounds import ALL_NULL, Bounds, from_log, from_partition, may_hold, values
 from stagebook.engines.predicates import Condition
 from stagebook.errors import UnknownColumn
@@ -44,7 +45,7 @@ class Files:
         self.schema: pa.Schema = pa.schema(table.schema().to_arrow())
         self.partition_by: tuple[str, ...] = tuple(table.metadata().partition_columns)
         # Not flattened: a column named "a.b" and a field b of a struct a would get one name.
-        self._actions = pa.table(table.get_add_actions())
+        self._actions = read_all(table.get_add_actions())
 
     @cached_property
     def all(self) -> list[DataFile]:

@@ -10,7 +10,7 @@ from stagebook.errors import StagebookError, did_you_mean
 from stagebook.execute import choosing, guests, spark
 from stagebook.execute.crew import Crew
 from stagebook.execute.guests import TaskValues
-from stagebook.execute.job import CellProgress, Job, Outcome
+from stagebook.execute.job import CellProgress, Coming, Job, Outcome
 from stagebook.execute.retry import should_retry, wait_seconds
 from stagebook.execute.reusing import INGREDIENTS, Begun, Found, makers, versions_read
 from stagebook.execute.spark import SparkPlace
@@ -20,6 +20,9 @@ from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import AttemptStatus, RunRecord, StageStatus
 from stagebook.params.references import resolve
 from stagebook.storage import atomic
+from stagebook.storage.runs import RunFolder
+
+_CONTEXT = ".context.json"
 
 
 class MissingScrap(StagebookError):
@@ -191,7 +194,8 @@ def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
 
     host = crew.host if stage.kernel == "auto" else None
     log = folder.attempt(stage.name, n, ".log")
-    outcome = run_attempt(job, log=log, stop=crew.stop, progress=progress, host=host)
+    ready = crew.ahead.take(stage.name, job.coming)
+    outcome = run_attempt(job, log=log, stop=crew.stop, progress=progress, host=host, ready=ready)
     return outcome if place is None else spark.blamed(outcome, start.pipeline.spark, place)
 
 
@@ -215,14 +219,26 @@ def _environment(start: _Start, n: int, crew: Crew, place: SparkPlace | None) ->
         widgets=guests.widgets(start.stage, start.parameters),
         task_values=start.task_values,
     )
-    path = folder.attempt(start.stage.name, n, ".context.json")
-    atomic.write_json(path, context.to_json())
+    atomic.write_json(folder.attempt(start.stage.name, n, _CONTEXT), context.to_json())
+    return {**_known_before(start.pipeline, start.stage, n, folder), **(place.environment if place else {})}
+
+
+def _known_before(pipeline: Pipeline, stage: Stage, n: int, folder: RunFolder) -> dict[str, str]:
+    """The environment variables of an attempt that are known before its turn comes."""
     return {
-        VARIABLE: str(path),
-        "MLFLOW_TRACKING_URI": tracking.uri,
-        "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
-        **(place.environment if place else {}),
+        VARIABLE: str(folder.attempt(stage.name, n, _CONTEXT)),
+        "MLFLOW_TRACKING_URI": pipeline.tracking.uri,
+        "MLFLOW_EXPERIMENT_NAME": pipeline.tracking.experiment,
     }
+
+
+def start_ahead(pipeline: Pipeline, stage: Stage, crew: Crew) -> None:
+    """Start the kernel of a stage whose turn comes next; one on Spark has to know more, and is told so then."""
+    if stage.kernel == "auto" and (stage.engine or pipeline.engine) != "spark":
+        folder, n = crew.book.folder, len(crew.book.record.stages[stage.name].attempts) + 1
+        environment = _known_before(pipeline, stage, n, folder)
+        coming = Coming(str(stage.notebook), str(stage.notebook.parent), environment)
+        crew.ahead.start(stage.name, coming, folder.attempt(stage.name, n, ".log"))
 
 
 def _with_tables(start: _Start, outcome: Outcome, crew: Crew) -> Outcome:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
+from stagebook.execute.ahead import Ahead
 from stagebook.execute.choosing import TableSizes
 from stagebook.execute.host.client import Host
 from stagebook.execute.job import CellProgress
@@ -31,9 +32,10 @@ class Crew:
     """The tools of a run.
 
     `stop` is set to end it early; `seconds` is a clock that only goes forward; `host` is where kernels are forked,
-    None where all are started afresh; `permit` says why a stage must not start now, given the record and the
-    stages under way; `pools` are what all runs on this machine share; `await_tracking` comes back when MLflow's
-    database is there, which a notebook that calls MLflow by itself must find.
+    None where all are started afresh, and `ahead` has those that are there before their stage's turn; `permit` says why
+    a stage must not start now, given the record and the stages under way; `pools` are what all runs on this machine
+    share; `await_tracking` comes back when MLflow's database is there, which a notebook that calls MLflow by itself
+    must find.
     """
 
     book: RunBook
@@ -45,6 +47,7 @@ class Crew:
     random: Random = field(default_factory=Random)
     seconds: Callable[[], float] = time.monotonic
     host: Host | None = None
+    ahead: Ahead = field(default_factory=Ahead)
     permit: Callable[[str, RunRecord, Sequence[str]], str | None] = lambda stage, record, under_way: None
     await_tracking: Callable[[], None] = lambda: None
 

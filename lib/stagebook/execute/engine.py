@@ -7,7 +7,8 @@ death. What stays papermill's: loading, parameter injection, the client, error d
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,14 @@ from papermill.engines import Engine, NotebookExecutionManager
 from stagebook.engines.memory import memory, oom_kills
 from stagebook.execute import kernel
 from stagebook.execute.job import CellProgress
+from stagebook.execute.ready import CLIENT, ReadyKernel
 from stagebook.notebook.cells import headings, is_runnable
 from stagebook.notebook.parameters import check_injected
 from stagebook.standins import NotebookExit
 from stagebook.storage import atomic
 
 if TYPE_CHECKING:
+    from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
@@ -53,6 +56,7 @@ class Session:
     label: dict[str, Any]
     report: Callable[[CellProgress], None]
     embryo: "Embryo | None" = None  # a forked kernel that waits for its command
+    ready: ReadyKernel | None = None
     deadline: float | None = None
     oom_kills: int = field(default_factory=oom_kills)  # of the machine, before this attempt
     running: int | None = None
@@ -64,6 +68,15 @@ class Session:
 
     def seconds_left(self) -> float | None:
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
+
+    @contextmanager
+    def kernel(self, name: str) -> "Iterator[tuple[AsyncKernelManager, AsyncKernelClient | None]]":
+        """The manager of a kernel of this name; with a client where it is the one that is ready."""
+        if self.ready is not None and self.ready.manager.kernel_name == name:
+            yield self.ready.manager, self.ready.client
+            return
+        with kernel.manager(name, self.folder, self.embryo) as manager:
+            yield manager, None
 
     @property
     def process_id(self) -> int | None:
@@ -192,14 +205,9 @@ class StageEngine(Engine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: TruthfulManager, kernel_name: str, *, session: Session, **_: Any) -> None:
-        with kernel.manager(kernel_name, session.folder, session.embryo) as session.manager:
-            client = StageClient(
-                nb_man,
-                km=session.manager,
-                timeout_func=lambda cell: session.seconds_left(),
-                startup_timeout=60,
-                ipython_hist_file=":memory:",
-            )
+        with session.kernel(kernel_name) as (session.manager, connected):
+            client = StageClient(nb_man, km=session.manager, timeout_func=lambda cell: session.seconds_left(), **CLIENT)
+            client.kc = connected
             client.owns_km = True  # so that the client ends the kernel it was given
             client.execute(cwd=session.folder, env=session.environment)
 

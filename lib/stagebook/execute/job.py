@@ -31,6 +31,29 @@ class Job:
     def from_line(cls, line: str) -> Self:
         return cls(**json.loads(line))
 
+    @property
+    def coming(self) -> "Coming":
+        """What of it is known before its turn comes."""
+        return Coming(self.notebook, self.folder, self.environment)
+
+
+@dataclass(frozen=True)
+class Coming:
+    """An attempt whose turn has not come: what its kernel has to know when it is started before that."""
+
+    notebook: str
+    folder: str
+    environment: dict[str, str]
+
+    def to_line(self) -> str:
+        return json.dumps({"coming": asdict(self)}) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Self | None:
+        """None where the line is a job, or none at all."""
+        told = json.loads(line or "{}").get("coming")
+        return None if told is None else cls(**told)
+
 
 @dataclass(frozen=True)
 class Outcome:

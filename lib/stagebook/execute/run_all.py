@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from stagebook import dag
-from stagebook.execute.attempts import run_stage
+from stagebook.execute.attempts import run_stage, start_ahead
 from stagebook.execute.crew import Crew, Limits
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import RunRecord, StageStatus
@@ -31,6 +31,8 @@ def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, crew
                 for name in _startable(pipeline, frontier, crew, free, any_stage=limits.keep_going or not failed):
                     call = (pipeline, pipeline.stages[name], crew, reasons.get(name, ""), name in limits.may_reuse)
                     running[pool.submit(run_stage, *call, list(running.values()))] = name
+                for name in frontier.after(running.values()):
+                    start_ahead(pipeline, pipeline.stages[name], crew)
             if not running:
                 break
             done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +26,30 @@ STOP_GRACE_SECONDS = 12.0
 _POLL_SECONDS = 0.1
 
 
+@dataclass(frozen=True)
+class Started:
+    """A worker that waits for its job, and the mark that its processes carry."""
+
+    worker: Worker
+    mark: str
+
+    def let_go(self, seconds: float = 0.0) -> None:
+        """End the worker, which has `seconds` to do so itself once it hears that no job comes, and its streams."""
+        with contextlib.suppress(OSError):
+            assert self.worker.stdin
+            self.worker.stdin.close()
+        deadline = time.monotonic() + seconds
+        while self.worker.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.worker.kill()
+        self.worker.wait()
+        with contextlib.suppress(OSError):  # what it did not read any more
+            assert self.worker.stdout
+            self.worker.stdout.close()
+        if isinstance(self.worker, ForkedWorker):
+            self.worker.close()
+
+
 def run_attempt(
     job: Job,
     *,
@@ -32,54 +57,60 @@ def run_attempt(
     stop: threading.Event,
     progress: Callable[[CellProgress], None],
     host: Host | None = None,
+    ready: Started | None = None,
 ) -> Outcome:
     """Execute one attempt in a worker process of its own; never raises for what happens inside.
 
-    With a `host` it is forked from there, if that can be; why not is then in the log. Setting `stop`
-    interrupts the cell under way, saves the notebook and ends all processes. What the worker and the
-    kernel print outside of cells goes to `log`.
+    It is the `ready` one, where there is one; with a `host` it is forked from there, if that can be; why not is then
+    in the log. Setting `stop` interrupts the cell under way, saves the notebook and ends all processes. What the
+    worker and the kernel print outside of cells goes to `log`.
     """
-    mark = f"{os.getpid()}-{time.monotonic_ns()}"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab", buffering=0) as stream:
-        worker = _started(host, stream, {**os.environ, MARK: mark}, stop)
+    started = ready or _started(host, log, stop)
+    worker = started.worker
     try:
         outcome = _converse(worker, job, stop, progress)
         if outcome is None:
             worker.kill()
             worker.wait()
-            kernel.end(kernel.carrying(MARK, mark))
+            kernel.end(kernel.carrying(MARK, started.mark))
             outcome = _lost(worker.returncode, log)
     finally:
-        worker.kill()  # unless it has ended
-        worker.wait()
-        _close(worker)
+        started.let_go()
     return outcome
 
 
-def _close(worker: Worker) -> None:
-    for stream in (worker.stdin, worker.stdout):
-        with contextlib.suppress(OSError):  # what it did not read any more
-            assert stream
-            stream.close()
-    if isinstance(worker, ForkedWorker):
-        worker.close()
+def forked(host: Host, log: BinaryIO, stop: threading.Event, *, at_leisure: bool = False) -> Started:
+    """A worker from a host; `at_leisure`: when the host has imported all that it is to import.
+
+    Raises:
+        NoHost: see `Host.fork`.
+    """
+    mark = _mark()
+    return Started(host.fork(log.fileno(), {**os.environ, MARK: mark}, stop, at_leisure=at_leisure), mark)
 
 
-def _started(host: Host | None, log: BinaryIO, environment: dict[str, str], stop: threading.Event) -> Worker:
-    if host is not None:
-        try:
-            return host.fork(log.fileno(), environment, stop)
-        except NoHost as why:
-            log.write(f"kernel: cold, {why}\n".encode())
-    return subprocess.Popen(
-        [sys.executable, "-m", "stagebook.execute.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        start_new_session=True,
-        env=environment,
-    )
+def _started(host: Host | None, log: Path, stop: threading.Event) -> Started:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab", buffering=0) as stream:
+        if host is not None:
+            try:
+                return forked(host, stream, stop)
+            except NoHost as why:
+                stream.write(f"kernel: cold, {why}\n".encode())
+        mark = _mark()
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "stagebook.execute.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            start_new_session=True,
+            env={**os.environ, MARK: mark},
+        )
+    return Started(worker, mark)
+
+
+def _mark() -> str:
+    return f"{os.getpid()}-{time.monotonic_ns()}"
 
 
 def _converse(

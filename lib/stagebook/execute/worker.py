@@ -1,7 +1,8 @@
 """The worker process: executes one attempt and ends with everything that it started.
 
-Protocol: the first line on stdin is the job; end of file on stdin means stop (the runner asks for it,
-or is gone). Lines on stdout are JSON: `{"cell": …}` as cells start, at last `{"outcome": …}`.
+Protocol: a line on stdin is the job; one before it may tell what is known of a job that is to come, whose kernel
+is then started ahead. End of file on stdin means stop (the runner asks for it, or is gone). Lines on stdout are JSON:
+`{"cell": …}` as cells start, at last `{"outcome": …}`.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from stagebook.execute import kernel
-from stagebook.execute.job import CellProgress, Job, Outcome
+from stagebook.execute.job import CellProgress, Coming, Job, Outcome
+from stagebook.execute.ready import ReadyKernel, ready_kernel
 from stagebook.model.record import AttemptStatus
 
 if TYPE_CHECKING:
@@ -31,9 +33,14 @@ def main(embryo: "Embryo | None" = None) -> int:
     os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides when to stop
     kernel.adopt_orphans()
-    if not (line := sys.stdin.readline()):
-        return 0  # the runner has gone before it had a job
-    outcome = execute(Job.from_line(line), answers, embryo)
+    line, ready = sys.stdin.readline(), None
+    with contextlib.ExitStack() as stack:
+        if embryo is not None and (coming := Coming.from_line(line)):
+            ready = ready_kernel(coming, embryo, stack)
+            line = sys.stdin.readline()
+        if not line:
+            return 0  # the runner has gone before it had a job, or has none
+        outcome = execute(Job.from_line(line), answers, embryo, ready)
     kernel.end_descendants(grace=2.0)
     _answer(answers, {"outcome": {**outcome.to_json(), **_usage()}})
     return 0
@@ -56,7 +63,7 @@ def _usage() -> dict[str, Any]:
     }
 
 
-def execute(job: Job, answers: TextIO, embryo: "Embryo | None" = None) -> Outcome:
+def execute(job: Job, answers: TextIO, embryo: "Embryo | None" = None, ready: ReadyKernel | None = None) -> Outcome:
     """Execute the notebook; failures come back as outcomes, never as exceptions."""
     from papermill.engines import papermill_engines
     from papermill.exceptions import PapermillExecutionError
@@ -76,6 +83,7 @@ def execute(job: Job, answers: TextIO, embryo: "Embryo | None" = None) -> Outcom
         label=job.label,
         report=report,
         embryo=embryo,
+        ready=ready,
         deadline=None if job.timeout_seconds is None else time.monotonic() + job.timeout_seconds,
     )
     threading.Thread(target=_watch_stdin, args=(session,), daemon=True).start()

@@ -17,6 +17,7 @@ from stagebook.code.cache import SourceCache
 from stagebook.engines.local import LocalEngine
 from stagebook.errors import OverBudget
 from stagebook.execute import spark, warm
+from stagebook.execute.ahead import Ahead
 from stagebook.execute.crew import Crew, Limits
 from stagebook.execute.reusing import Results
 from stagebook.execute.run_all import run_all
@@ -84,8 +85,8 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
             spending.admitted(folder.load()),
             RunBook(folder, surface.clock) as book,
             _clerk(pipeline, folder) as clerk,
+            Ahead(warm.prepare(pipeline, steps.running), request.jobs) as ahead,
         ):
-            host = warm.prepare(pipeline, steps.running)
             pools = Pools(state_folder() / "pools.sqlite", pipeline.pools, request.urgent_from)
             tracking = Prepared(clerk, surface.warn, wanted=bool(steps.running))
             crew = Crew(
@@ -94,7 +95,8 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
                 results,
                 surface.display.cell,
                 pools,
-                host=host,
+                host=ahead.host,
+                ahead=ahead,
                 permit=spending.permit,
                 await_tracking=tracking.wait,
             )

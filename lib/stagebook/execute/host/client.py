@@ -100,17 +100,25 @@ class Host:
         host._start()
         return host
 
-    def fork(self, errors: int, environment: dict[str, str], stop: threading.Event) -> ForkedWorker:
+    def fork(
+        self, errors: int, environment: dict[str, str], stop: threading.Event, *, at_leisure: bool = False
+    ) -> ForkedWorker:
         """A new worker whose stderr is this descriptor, waiting for its job on stdin.
+
+        `at_leisure` it is forked when the host has nothing more to import, however long that takes.
 
         Raises:
             NoHost: the host does not start, does not answer, or may not be forked. It is not asked again in this run.
         """
+        if at_leisure:
+            with contextlib.suppress(OSError):
+                return self._forked(errors, environment, stop, None)
+            raise NoHost("the kernel host does not answer")
         with self._lock:
             if self._broken:
                 raise NoHost(self._broken)
             try:
-                return self._forked(errors, environment, stop)
+                return self._forked(errors, environment, stop, self.patience_seconds)
             except NoHost as why:
                 self._broken = str(why)
                 raise
@@ -118,7 +126,10 @@ class Host:
                 self._broken = f"the kernel host does not answer ({error})"
                 raise NoHost(self._broken) from None
 
-    def _forked(self, errors: int, environment: dict[str, str], stop: threading.Event) -> ForkedWorker:
+    def _forked(
+        self, errors: int, environment: dict[str, str], stop: threading.Event, seconds: float | None
+    ) -> ForkedWorker:
+        """See `fork`; `seconds`: how long the host may take to answer, None for as long as it imports."""
         theirs_in, ours_in = os.pipe()
         ours_out, theirs_out = os.pipe()
         stdin, stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
@@ -126,8 +137,9 @@ class Host:
         try:
             connection = self._connect_or_start(stop)
             request = {"ask": "fork", "environment": environment, "folder": str(Path.cwd()), "umask": _umask()}
+            request["at_leisure"] = seconds is None
             socket.send_fds(connection, [json.dumps(request).encode()], [theirs_in, theirs_out, errors])
-            answer, descriptors, _, _ = _received(connection, self.patience_seconds, stop)
+            answer, descriptors, _, _ = _received(connection, seconds, stop)
             if not answer:
                 raise NoHost("the kernel host has ended")
             told = json.loads(answer)
@@ -231,12 +243,14 @@ def _connect(name: str) -> socket.socket:
     return connection
 
 
-def _received(connection: socket.socket, seconds: float, stop: threading.Event) -> tuple[bytes, list[int], int, Any]:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not stop.is_set():
+def _received(
+    connection: socket.socket, seconds: float | None, stop: threading.Event
+) -> tuple[bytes, list[int], int, Any]:
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while (deadline is None or time.monotonic() < deadline) and not stop.is_set():
         if select.select([connection], [], [], _POLL_SECONDS)[0]:
             return socket.recv_fds(connection, PACKET_BYTES, 1)
-    raise NoHost(f"the kernel host does not answer within {seconds:g} s")
+    raise NoHost("the kernel host does not answer" + (f" within {seconds:g} s" if seconds is not None else ""))
 
 
 def _listener(connection: socket.socket) -> int:

@@ -5,7 +5,8 @@ module has appeared since the last import, it refuses. Nothing of the project is
 which a child forgets before it imports them afresh.
 
 Each message is one packet of JSON on a private socket. `fork` comes with three descriptors (stdin, stdout, stderr);
-the answer is the worker's process id with a descriptor for that process, and later how it ended. `want` names
+the answer is the worker's process id with a descriptor for that process, and later how it ended. `at_leisure` it is
+forked after all imports. `want` names
 modules to import, `status` asks for facts. It ends when idle, or by SIGTERM; workers that it forked live on.
 """
 
@@ -69,6 +70,7 @@ class Host:
         self.used = time.monotonic()
         self.inode = Path(setup.socket).stat().st_ino
         self.open: set[socket.socket] = {listener}
+        self.at_leisure: list[tuple[socket.socket, dict[str, Any], list[int]]] = []  # workers that can wait
 
     def serve(self) -> Fork | None:
         while self.imports.todo:
@@ -77,12 +79,14 @@ class Host:
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.used = time.monotonic()
         while self._wanted():
-            for key, _ in self.selector.select(0 if self.imports.todo else _LOOK_SECONDS):
+            for key, _ in self.selector.select(0 if self.imports.todo or self.at_leisure else _LOOK_SECONDS):
                 self.used = time.monotonic()
                 if (fork := key.data(key.fileobj)) is not None:
                     return fork
             if self.imports.todo:
                 self.imports.step()
+            elif self.at_leisure and (fork := self._fork(*self.at_leisure.pop(0))) is not None:
+                return fork
         return None
 
     def _wanted(self) -> bool:
@@ -110,6 +114,8 @@ class Host:
             return None
         message = json.loads(packet)
         match message["ask"]:
+            case "fork" if message["at_leisure"]:
+                self.at_leisure.append((connection, message, streams))
             case "fork":
                 return self._fork(connection, message, streams)
             case "want":
@@ -165,6 +171,10 @@ class Host:
             connection.send(json.dumps(message).encode())
 
     def _hang_up(self, connection: socket.socket) -> None:
+        for asked in [asked for asked in self.at_leisure if asked[0] is connection]:
+            self.at_leisure.remove(asked)
+            for stream in asked[2]:
+                os.close(stream)
         self.selector.unregister(connection)
         self.open.discard(connection)
         connection.close()
@@ -176,6 +186,8 @@ class Host:
             connection.close()
         for descriptor, _ in self.workers.values():
             os.close(descriptor)
+        for stream in (stream for _, _, streams in self.at_leisure for stream in streams):
+            os.close(stream)
 
 
 def _children(pid: int) -> list[int]:
