@@ -12,7 +12,7 @@ from typing import Self
 
 from stagebook.execute.host.client import Host, NoHost
 from stagebook.execute.job import Coming
-from stagebook.execute.supervise import Started, forked
+from stagebook.execute.supervise import Worker, forked
 
 _GRACE_SECONDS = 2.0
 
@@ -42,14 +42,14 @@ class Ahead:
             if self.host is not None and stage not in self._waiting and len(self._waiting) < self.limit:
                 self._waiting[stage] = _Preparation(self.host, coming, log)
 
-    def take(self, stage: str, coming: Coming) -> Started | None:
+    def take(self, stage: str, coming: Coming) -> Worker | None:
         """The worker whose kernel is ready, or will be in a moment, for exactly this attempt; else None."""
         with self._lock:
             preparation = self._waiting.pop(stage, None)
         if preparation is None:
             return None
-        if preparation.coming == coming and (started := preparation.taken()):
-            return started
+        if preparation.coming == coming and (worker := preparation.taken()):
+            return worker
         preparation.discard()
         return None
 
@@ -59,7 +59,7 @@ class _Preparation:
 
     def __init__(self, host: Host, coming: Coming, log: Path) -> None:
         self.coming, self.log = coming, log
-        self.started: Started | None = None
+        self.worker: Worker | None = None
         self.given_up = threading.Event()
         self._thread = threading.Thread(target=self._start, args=(host,), name="ahead", daemon=True)
         self._thread.start()
@@ -68,22 +68,21 @@ class _Preparation:
         with contextlib.suppress(NoHost, OSError):  # then it is started when its turn comes, which tells why
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab", buffering=0) as log:
-                self.started = started = forked(host, log, self.given_up, at_leisure=True)
-            assert started.worker.stdin
-            started.worker.stdin.write(self.coming.to_line().encode())
-            started.worker.stdin.flush()
+                self.worker = forked(host, log, self.given_up, at_leisure=float("inf"))
+            self.worker.pipes.stdin.write(self.coming.to_line().encode())
+            self.worker.pipes.stdin.flush()
 
-    def taken(self) -> Started | None:
+    def taken(self) -> Worker | None:
         """The worker, if there is one by now that lives."""
         self.given_up.set()
         self._thread.join()
-        return self.started if self.started and self.started.worker.poll() is None else None
+        return self.worker if self.worker and self.worker.process.poll() is None else None
 
     def discard(self) -> None:
         """End the worker by telling it that no job comes; what it wrote belongs to no attempt."""
         self.given_up.set()
         self._thread.join()
-        if self.started is not None:
-            self.started.let_go(_GRACE_SECONDS)
+        if self.worker is not None:
+            self.worker.let_go(_GRACE_SECONDS)
         with contextlib.suppress(OSError):
             self.log.unlink()

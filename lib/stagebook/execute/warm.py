@@ -11,13 +11,13 @@ from stagebook.notebook.outline import outline
 
 
 def prepare(pipeline: Pipeline, stages: Sequence[str]) -> Host | None:
-    """The host for these stages, which holds nobody up; None where no kernel is to be forked."""
+    """The host for these stages, which holds nobody up; where no kernel is to be forked, one that is there, or None."""
     order = dag.order({name: stage.depends_on for name, stage in pipeline.stages.items()})
     warm = [pipeline.stages[name] for name in order if name in stages and pipeline.stages[name].kernel == "auto"]
     if not warm:
-        return None
+        return Host.there(dict(os.environ))
     outlines = [outline(path) for path in dict.fromkeys(stage.notebook for stage in warm)]
     try:
-        return Host.of(dict(os.environ), preload.modules(outlines))
+        return Host.of(dict(os.environ), [*preload.modules(outlines), *preload.CLERK])
     except NoHost:
         return None

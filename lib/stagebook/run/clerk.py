@@ -7,8 +7,6 @@ a numbered word a line to its stdin and reads numbered JSON answers; whatever ha
 import json
 import os
 import selectors
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,39 +14,59 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from stagebook.execute.host.client import Host, NoHost
+from stagebook.execute.piped import Pipes, Process, Program, Started
 from stagebook.model.pipeline import Pipeline
 from stagebook.run.audience import Audience
 
 READY_SECONDS = 120.0
 RENDER_SECONDS = 60.0
 FINISH_SECONDS = 60.0
+END_SECONDS = 5.0
+HOST_SECONDS = 20.0
+"""How long the kernel host may take to import, before a clerk is started that imports by itself."""
 
 
 class Clerk:
     """The runner's handle. Every wait is bounded, and no failure of the clerk is raised."""
 
-    def __init__(self, pipeline: Pipeline, run_folder: Path) -> None:
+    def __init__(self, pipeline: Pipeline, run_folder: Path, host: Host | None = None) -> None:
+        """Args: host: where it is forked as soon as that has imported what stages need; without, it starts afresh."""
         setup = {"run_folder": str(run_folder), "audience": Audience.of(pipeline).to_json()}
+        self._program = Program("stagebook.run.clerk_process", (json.dumps(setup),))
         self._log = run_folder / "clerk.log"
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stagebook.run.clerk_process", json.dumps(setup)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._pipes = Pipes()  # what is told before it has started waits in them
+        self._hurry = threading.Event()
+        self._process: Process | None = None
+        self._starting = threading.Thread(target=self._start, args=(host,), name="clerk", daemon=True)
+        self._starting.start()
         self._buffer = b""
         self._calls = 0
         self._alone = False
 
+    def _start(self, host: Host | None) -> None:
+        with self._log.open("ab") as log:
+            if host is not None:
+                with suppress(NoHost):
+                    self._process = self._program.forked(
+                        self._pipes, log.fileno(), dict(os.environ), host, self._hurry, HOST_SECONDS
+                    )
+                    return
+            self._process = self._program.afresh(self._pipes, log.fileno(), dict(os.environ))
+
+    def _started(self) -> Started:
+        """It, there by now at the latest."""
+        self._hurry.set()
+        self._starting.join()
+        assert self._process is not None
+        return Started(self._process, self._pipes)
+
     def tell(self, word: str) -> int:
         """Ask for something without waiting, by the name of a method of its desk; gives the number of the call."""
-        assert self._process.stdin
         self._calls += 1
         with suppress(BrokenPipeError, ValueError):
-            self._process.stdin.write(f"{self._calls} {word}\n".encode())
-            self._process.stdin.flush()
+            self._pipes.stdin.write(f"{self._calls} {word}\n".encode())
+            self._pipes.stdin.flush()
         return self._calls
 
     def ask(self, word: str, seconds: float) -> dict[str, Any] | None:
@@ -66,14 +84,13 @@ class Clerk:
         return None
 
     def _line(self, deadline: float) -> bytes | None:
-        assert self._process.stdout
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
+            selector.register(self._pipes.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
                     return None
-                chunk = os.read(self._process.stdout.fileno(), 65536)
+                chunk = os.read(self._pipes.stdout.fileno(), 65536)
                 if not chunk:
                     return None
                 self._buffer += chunk
@@ -82,25 +99,14 @@ class Clerk:
 
     def leave_alone(self, word: str) -> None:
         """Let the clerk do a last thing by itself, after this process has ended."""
-        assert self._process.stdin
         self.tell(word)
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
+        self._started().leave()
         self._alone = True
 
     def close(self) -> None:
         """Let the clerk go; it ends by itself when its stdin is closed."""
-        if self._alone:
-            return
-        assert self._process.stdin and self._process.stdout
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+        if not self._alone:
+            self._started().let_go(END_SECONDS)
 
 
 class Prepared:

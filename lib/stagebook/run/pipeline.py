@@ -19,6 +19,7 @@ from stagebook.errors import OverBudget
 from stagebook.execute import spark, warm
 from stagebook.execute.ahead import Ahead
 from stagebook.execute.crew import Crew, Limits
+from stagebook.execute.host.client import Host
 from stagebook.execute.reusing import Results
 from stagebook.execute.run_all import run_all
 from stagebook.model.events import Event
@@ -84,8 +85,8 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
         with (
             spending.admitted(folder.load()),
             RunBook(folder, surface.clock) as book,
-            _clerk(pipeline, folder) as clerk,
             Ahead(warm.prepare(pipeline, steps.running), request.jobs) as ahead,
+            _clerk(pipeline, folder, ahead.host) as clerk,
         ):
             pools = Pools(state_folder() / "pools.sqlite", pipeline.pools, request.urgent_from)
             tracking = Prepared(clerk, surface.warn, wanted=bool(steps.running))
@@ -188,8 +189,8 @@ def _plan(request: RunRequest, pipeline: Pipeline, folder: RunFolder, warehouse:
 
 
 @contextmanager
-def _clerk(pipeline: Pipeline, folder: RunFolder) -> Iterator[Clerk]:
-    clerk = Clerk(pipeline, folder.path)
+def _clerk(pipeline: Pipeline, folder: RunFolder, host: Host | None) -> Iterator[Clerk]:
+    clerk = Clerk(pipeline, folder.path, host)
     try:
         yield clerk
     finally:

@@ -1,4 +1,4 @@
-"""The runner's side of the kernel host: start one, ask it for workers, see it, stop it."""
+"""The runner's side of the kernel host: start one, ask it for processes, see it, stop it."""
 
 import contextlib
 import json
@@ -11,12 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Self
 
 from stagebook.execute.host import preload, process, sameness
+from stagebook.execute.host.forked import Forked
 from stagebook.execute.host.process import PACKET_BYTES, Setup
 from stagebook.storage.machine import private_folder, state_folder
 
@@ -32,45 +33,6 @@ class NoHost(Exception):
     """There is no worker from a host, for this reason; a fresh one does as well."""
 
 
-UNKNOWN = -1000
-"""Exit status of a worker whose host cannot tell it any more."""
-
-
-class ForkedWorker:
-    """A worker that the host forked, with what `subprocess.Popen` gives of one that was started."""
-
-    def __init__(self, pid: int, descriptor: int, stdin: BinaryIO, stdout: BinaryIO, host: socket.socket) -> None:
-        self.pid, self.stdin, self.stdout = pid, stdin, stdout
-        self._descriptor, self._host = descriptor, host
-
-    def poll(self) -> int | None:
-        """None while it runs, else its exit status."""
-        return self.returncode if self._has_ended(0) else None
-
-    def wait(self) -> None:
-        self._has_ended(None)
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
-
-    def close(self) -> None:
-        """Let go of it, after it has ended; its streams are the caller's."""
-        self._host.close()
-        os.close(self._descriptor)
-
-    @cached_property
-    def returncode(self) -> int:
-        """How it ended, as the host, its parent, tells after the end of the import that it may be at."""
-        self._host.settimeout(PATIENCE_SECONDS)
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads(self._host.recv(PACKET_BYTES))["ended"]
-        return UNKNOWN
-
-    def _has_ended(self, seconds: float | None) -> bool:
-        return bool(select.select([self._descriptor], [], [], seconds)[0])
-
-
 @dataclass
 class Host:
     """The host that this process may use. `modules` are what the run will want of it."""
@@ -83,6 +45,14 @@ class Host:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _broken: str | None = None
     _started: "subprocess.Popen[bytes] | None" = None
+
+    @classmethod
+    def there(cls, environment: dict[str, str]) -> Self | None:
+        """The host for this environment, where there is one."""
+        host = cls(sameness.key(environment), environment, [], IDLE_SECONDS)
+        with contextlib.suppress(OSError), _connect(host.name):
+            return host if SUPPORTED else None
+        return None
 
     @classmethod
     def of(cls, environment: dict[str, str], modules: list[str], idle_seconds: float = IDLE_SECONDS) -> "Host":
@@ -101,59 +71,64 @@ class Host:
         return host
 
     def fork(
-        self, errors: int, environment: dict[str, str], stop: threading.Event, *, at_leisure: bool = False
-    ) -> ForkedWorker:
-        """A new worker whose stderr is this descriptor, waiting for its job on stdin.
+        self,
+        module: str,
+        arguments: Sequence[str],
+        streams: Sequence[int],
+        environment: dict[str, str],
+        stop: threading.Event,
+        at_leisure: float | None = None,
+    ) -> Forked:
+        """A forked process that runs the `main` of a module of the kit, and ends with the status that it returns.
 
-        `at_leisure` it is forked when the host has nothing more to import, however long that takes.
+        Args:
+            streams: descriptors of its stdin, stdout and stderr.
+            stop: set to wait no longer.
+            at_leisure: it is to be forked when the host has nothing more to import, for which it may wait so many
+                seconds.
 
         Raises:
-            NoHost: the host does not start, does not answer, or may not be forked. It is not asked again in this run.
+            NoHost: the host does not start, does not answer, or may not be forked. It is not asked again in this run,
+                unless that was at leisure.
         """
-        if at_leisure:
-            with contextlib.suppress(OSError):
-                return self._forked(errors, environment, stop, None)
-            raise NoHost("the kernel host does not answer")
+        request = {
+            "ask": "fork",
+            "module": module,
+            "arguments": [*arguments],
+            "environment": environment,
+            "folder": str(Path.cwd()),
+            "umask": _umask(),
+            "at_leisure": at_leisure is not None,
+        }
+        if at_leisure is not None:
+            return self._forked(request, streams, stop, at_leisure)
         with self._lock:
             if self._broken:
                 raise NoHost(self._broken)
             try:
-                return self._forked(errors, environment, stop, self.patience_seconds)
+                return self._forked(request, streams, stop, self.patience_seconds)
             except NoHost as why:
                 self._broken = str(why)
                 raise
-            except OSError as error:
-                self._broken = f"the kernel host does not answer ({error})"
-                raise NoHost(self._broken) from None
 
-    def _forked(
-        self, errors: int, environment: dict[str, str], stop: threading.Event, seconds: float | None
-    ) -> ForkedWorker:
-        """See `fork`; `seconds`: how long the host may take to answer, None for as long as it imports."""
-        theirs_in, ours_in = os.pipe()
-        ours_out, theirs_out = os.pipe()
-        stdin, stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
+    def _forked(self, request: dict[str, Any], streams: Sequence[int], stop: threading.Event, seconds: float) -> Forked:
         connection = None
         try:
             connection = self._connect_or_start(stop)
-            request = {"ask": "fork", "environment": environment, "folder": str(Path.cwd()), "umask": _umask()}
-            request["at_leisure"] = seconds is None
-            socket.send_fds(connection, [json.dumps(request).encode()], [theirs_in, theirs_out, errors])
+            socket.send_fds(connection, [json.dumps(request).encode()], streams)
             answer, descriptors, _, _ = _received(connection, seconds, stop)
             if not answer:
                 raise NoHost("the kernel host has ended")
             told = json.loads(answer)
             if "refused" in told:
                 raise NoHost(f"the kernel host may not be forked: {told['refused']}")
-            return ForkedWorker(told["pid"], descriptors[0], stdin, stdout, connection)
-        except BaseException:
-            for stream in (stdin, stdout, connection):
-                if stream is not None:
-                    stream.close()
+            return Forked(told["pid"], descriptors[0], connection, self.patience_seconds)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, OSError):
+                raise NoHost(f"the kernel host does not answer ({error})") from None
             raise
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
 
     def _connect_or_start(self, stop: threading.Event) -> socket.socket:
         deadline, started = time.monotonic() + self.patience_seconds, None
@@ -243,14 +218,12 @@ def _connect(name: str) -> socket.socket:
     return connection
 
 
-def _received(
-    connection: socket.socket, seconds: float | None, stop: threading.Event
-) -> tuple[bytes, list[int], int, Any]:
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while (deadline is None or time.monotonic() < deadline) and not stop.is_set():
+def _received(connection: socket.socket, seconds: float, stop: threading.Event) -> tuple[bytes, list[int], int, Any]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not stop.is_set():
         if select.select([connection], [], [], _POLL_SECONDS)[0]:
             return socket.recv_fds(connection, PACKET_BYTES, 1)
-    raise NoHost("the kernel host does not answer" + (f" within {seconds:g} s" if seconds is not None else ""))
+    raise NoHost(f"the kernel host does not answer within {seconds:g} s")
 
 
 def _listener(connection: socket.socket) -> int:

@@ -29,6 +29,12 @@ LAZILY = (
 """What `stagebook.stage` and `flightdelay` import when they are called, about in the order of the stages. Not `pyplot`,
 which looks for the notebook that it is imported in."""
 
+CLERK = (
+    "mlflow", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "sqlalchemy",
+    "alembic", "deltalake", "pyarrow.compute", "jinja2", "nh3", "nbconvert.filters.markdown_mistune",
+)  # fmt: skip
+"""What a run's clerk imports, which is forked too."""
+
 SURVIVES_A_FORK = frozenset(name.partition(".")[0] for name in LAZILY) | {
     "numpy", "pyarrow", "duckdb", "requests", "rich", "pydantic", "psutil", "joblib", "IPython",
 }  # fmt: skip

@@ -50,8 +50,10 @@ class Setup:
 
 @dataclass(frozen=True)
 class Fork:
-    """A worker to become: what the runner asked for, with its three descriptors."""
+    """A process to become: what the runner asked for, with its three descriptors."""
 
+    module: str
+    arguments: list[str]
     environment: dict[str, str]
     folder: str
     umask: int
@@ -134,7 +136,8 @@ class Host:
             sys.stderr.flush()
             if (pid := os.fork()) == 0:
                 self._forget()
-                return Fork(message["environment"], message["folder"], message["umask"], streams)
+                del message["ask"], message["at_leisure"]
+                return Fork(**message, streams=streams)
             descriptor = os.pidfd_open(pid)
             self.workers[pid] = descriptor, connection
             self.selector.register(descriptor, selectors.EVENT_READ, lambda _: self._bury(pid))
@@ -216,6 +219,7 @@ def _become(fork: Fork) -> None:
     os.environ.clear()
     os.environ.update(added | fork.environment)
     gc.enable()
+    sys.argv = [fork.module, *fork.arguments]
     for name in [name for name in sys.modules if name == _OWN or name.startswith(f"{_OWN}.")]:
         del sys.modules[name]
     importlib.invalidate_caches()
@@ -247,7 +251,10 @@ def main() -> int:
         return 0
     os.close(lock)
     _become(fork)
-    return importlib.import_module(f"{_OWN}.execute.host.child").main()
+    status = importlib.import_module(fork.module).main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # a reader of stdin may still be blocked, and to take libraries down takes a second
 
 
 if __name__ == "__main__":
