@@ -22,6 +22,7 @@ class SourceCache:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._known: dict[str, Any] = _read(file) if file else {}
+        self._sources: dict[str, Source] = {}
         self._changed = False
 
     def source(self, content: bytes) -> Source:
@@ -29,7 +30,9 @@ class SourceCache:
         key = digest_of(content)
         if key not in self._known:
             self._keep(key, parse(content.decode("utf-8", "replace")).to_json())
-        return Source.from_json(self._known[key])
+        if key not in self._sources:
+            self._sources[key] = Source.from_json(self._known[key])
+        return self._sources[key]
 
     def notebook(self, content: str, outline: Callable[[], Outline]) -> NotebookCode:
         """What a notebook's files hold; `outline` reads it where it is not known yet."""

@@ -95,8 +95,9 @@ class _Tree:
     def __init__(self, roots: Sequence[Path], source: Callable[[Path], Source]) -> None:
         self._roots = roots
         self._source = source
-        self._entries = [{entry.name for entry in root.iterdir()} for root in roots]
-        self._files: dict[str, Path | None] = {}
+        self._tops = [{entry.name.removesuffix(".py") for entry in root.iterdir()} for root in roots]
+        self._entries: dict[str, set[str]] = {}
+        self._chains: dict[str, tuple[tuple[str, Path], ...]] = {}
         self._edges: dict[Path, list[tuple[str, Path]]] = {}
 
     def imported_by(self, name: str, path: Path) -> list[tuple[str, Path]]:
@@ -129,24 +130,34 @@ class _Tree:
                 found.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
         return found
 
-    def _chain(self, name: str) -> Iterator[tuple[str, Path]]:
+    def _chain(self, name: str) -> tuple[tuple[str, Path], ...]:
         """A module and the packages that it lies in, as far as they are files of the project."""
-        parts = name.split(".")
-        for length in range(1, len(parts) + 1):
-            prefix = ".".join(parts[:length])
-            if prefix not in self._files:
-                self._files[prefix] = self._file(parts[:length])
-            if (path := self._files[prefix]) is not None:
-                yield prefix, path
+        if name not in self._chains:
+            above, _, _ = name.rpartition(".")
+            path = self._file(name.split("."))
+            self._chains[name] = (self._chain(above) if above else ()) + (((name, path),) if path else ())
+        return self._chains[name]
 
     def _file(self, parts: Sequence[str]) -> Path | None:
-        for root, entries in zip(self._roots, self._entries, strict=True):
-            if parts[0] in entries or f"{parts[0]}.py" in entries:
-                base = root.joinpath(*parts)
-                for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
-                    if path.is_file():
-                        return path
+        name = parts[-1]
+        for root, tops in zip(self._roots, self._tops, strict=True):
+            if parts[0] in tops:
+                folder = "/".join([str(root), *parts[:-1]])
+                entries = self._listed(folder)
+                if name in entries and "__init__.py" in self._listed(f"{folder}/{name}"):
+                    return Path(folder, name, "__init__.py")
+                if f"{name}.py" in entries:
+                    return Path(folder, f"{name}.py")
         return None
+
+    def _listed(self, folder: str) -> set[str]:
+        """The names in a folder; none where there is no such folder."""
+        if folder not in self._entries:
+            try:
+                self._entries[folder] = {entry.name for entry in Path(folder).iterdir()}
+            except (FileNotFoundError, NotADirectoryError):
+                self._entries[folder] = set()
+        return self._entries[folder]
 
 
 def _absolute(found: Import, package: str) -> str | None:
