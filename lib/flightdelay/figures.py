@@ -114,7 +114,7 @@ def thresholds(table: IntoFrame) -> Figure:
 
 def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     """A figure that the notebook shows because it is returned, not because it is open."""
-    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 3.5))
     plt.close(figure)
     axes.set(title=title, xlabel=x, ylabel=y)
     return figure, axes

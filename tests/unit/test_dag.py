@@ -128,3 +128,22 @@ def test_stages_that_are_given_back_come_again_in_their_order():
     frontier.back(["b", "a"])
     assert given_out == ["a", "b", None]
     assert [frontier.pop(), frontier.pop(), frontier.pop()] == ["a", "b", None]
+
+
+@pytest.mark.parametrize(
+    ("ended", "running", "next_ones"),
+    [
+        ([], ["a"], ["c"]),
+        ([], ["a", "b"], ["c", "d"]),
+        (["a"], ["b", "c"], ["d"]),
+        (["a", "b"], ["d"], []),
+        (["a", "b", "c"], ["d"], ["e"]),
+    ],
+)
+def test_what_comes_after_some_stages_waits_for_no_others(ended, running, next_ones):
+    frontier = dag.Frontier({"a": [], "b": [], "c": ["a"], "d": ["a", "b"], "e": ["c", "d"]})
+    for name in ended:
+        while frontier.pop() is not None:
+            pass
+        frontier.ended(name)
+    assert sorted(frontier.after(running)) == next_ones

@@ -75,7 +75,8 @@ class Session:
         if self.ready is not None and self.ready.manager.kernel_name == name:
             yield self.ready.manager, self.ready.client
             return
-        with kernel.manager(name, self.folder, self.embryo) as manager:
+        unused = None if self.embryo is None or self.embryo.used else self.embryo
+        with kernel.manager(name, self.folder, unused) as manager:
             yield manager, None
 
     @property

@@ -40,6 +40,9 @@ def main(embryo: "Embryo | None" = None) -> int:
             line = sys.stdin.readline()
         if not line:
             return 0  # the runner has gone before it had a job, or has none
+        if ready is not None and not ready.is_current:
+            sys.stderr.write("kernel: cold, the kit has changed since it was started\n")
+            ready = None
         outcome = execute(Job.from_line(line), answers, embryo, ready)
     kernel.end_descendants(grace=2.0)
     _answer(answers, {"outcome": {**outcome.to_json(), **_usage()}})

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import signal
@@ -30,14 +31,15 @@ class Embryo:
     orders: int
     returncode: int | None = None
     used: bool = False
+    imports: tuple[str, ...] = ()  # what it imports before it becomes a kernel
     stdin = stdout = stderr = None
 
     def launch(self, command: list[str], folder: str, environment: dict[str, str]) -> None:
         """Let it become the kernel of this command line."""
         self.used = True
-        order = json.dumps({"command": command, "folder": folder, "environment": environment}).encode()
+        order = {"command": command, "folder": folder, "environment": environment, "imports": self.imports}
         with os.fdopen(self.orders, "wb") as pipe:
-            pipe.write(order)
+            pipe.write(json.dumps(order).encode())
 
     def discard(self) -> None:
         """Let it go, unless it was launched."""
@@ -103,6 +105,9 @@ def main() -> NoReturn:
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
+    for name in order["imports"]:
+        with contextlib.suppress(Exception):  # which the cell that imports it will meet
+            importlib.import_module(name)
     import ipykernel_launcher
     from ipykernel.kernelapp import IPKernelApp
 
