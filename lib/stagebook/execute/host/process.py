@@ -32,6 +32,7 @@ PACKET_BYTES = 160_000
 ALREADY = 3
 """Exit status where another host serves the same socket."""
 _LOOK_SECONDS = 2.0
+_PAUSE_SECONDS = 0.02
 _PR_SET_CHILD_SUBREAPER = 36
 _OWN = "stagebook"
 _LOOKED_AT_LATER = ("KMP_", "PYDEVD_")
@@ -81,10 +82,13 @@ class Host:
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.used = time.monotonic()
         while self._wanted():
-            for key, _ in self.selector.select(0 if self.imports.todo or self.at_leisure else _LOOK_SECONDS):
+            heard = self.selector.select(_PAUSE_SECONDS if self.imports.todo or self.at_leisure else _LOOK_SECONDS)
+            for key, _ in heard:
                 self.used = time.monotonic()
                 if (fork := key.data(key.fileobj)) is not None:
                     return fork
+            if heard:
+                continue  # who asks comes seldom alone, and an import keeps all others waiting
             if self.imports.todo:
                 self.imports.step()
             elif self.at_leisure and (fork := self._fork(*self.at_leisure.pop(0))) is not None:
