@@ -29,10 +29,10 @@ from stagebook.storage import atomic
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
-    from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
     from stagebook.execute.host.embryo import Embryo
+    from stagebook.execute.prompt import PromptManager
 
 ENGINE_NAME = "stagebook"
 WELCOME = "stagebook-guest"
@@ -61,7 +61,7 @@ class Session:
     oom_kills: int = field(default_factory=oom_kills)  # of the machine, before this attempt
     running: int | None = None
     notebook: "NotebookNode | None" = None
-    manager: "AsyncKernelManager | None" = None
+    manager: "PromptManager | None" = None
     stopping: bool = False
     finished: bool = False
     broken: tuple[str, str] | None = None  # type and message, where the kernel stopped answering
@@ -70,7 +70,7 @@ class Session:
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
     @contextmanager
-    def kernel(self, name: str) -> "Iterator[tuple[AsyncKernelManager, AsyncKernelClient | None]]":
+    def kernel(self, name: str) -> "Iterator[tuple[PromptManager, AsyncKernelClient | None]]":
         """The manager of a kernel of this name; with a client where it is the one that is ready."""
         if self.ready is not None and self.ready.manager.kernel_name == name:
             yield self.ready.manager, self.ready.client
@@ -131,6 +131,12 @@ class StageClient(PapermillNotebookClient):
 
     def papermill_execute_cells(self) -> None:
         session: Session = self.nb_man.session
+        assert session.manager
+        session.manager.at_rest = False
+        self._execute_cells(session)
+        session.manager.at_rest = True
+
+    def _execute_cells(self, session: Session) -> None:
         names = headings(self.nb)
         runnable = [index for index, cell in enumerate(self.nb.cells) if is_runnable(cell)]
         for index, cell in enumerate(self.nb.cells):

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
 
     from stagebook.execute.host.embryo import Embryo
+    from stagebook.execute.prompt import PromptManager
 
 GRACE_SECONDS = 5.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 @contextlib.contextmanager
-def manager(kernel_name: str, folder: str = ".", embryo: "Embryo | None" = None) -> Iterator["AsyncKernelManager"]:
+def manager(kernel_name: str, folder: str = ".", embryo: "Embryo | None" = None) -> Iterator["PromptManager"]:
     """A kernel manager over IPC in a private folder: no port races, nobody else can connect.
 
     It is the asynchronous one because the synchronous one hangs when its kernel dies. On Windows,

@@ -18,9 +18,9 @@ from stagebook.execute.job import Coming
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
-    from jupyter_client.manager import AsyncKernelManager
 
     from stagebook.execute.host.embryo import Embryo
+    from stagebook.execute.prompt import PromptManager
 
 Kit = Mapping[str, tuple[int, int]]
 """File → when it was changed, and its bytes."""
@@ -33,7 +33,7 @@ CLIENT: dict[str, Any] = {"startup_timeout": 60, "ipython_hist_file": ":memory:"
 class ReadyKernel:
     """A forked kernel in its notebook's folder, with its environment, that has answered."""
 
-    manager: "AsyncKernelManager"
+    manager: "PromptManager"
     client: "AsyncKernelClient"
     kit: Kit
 

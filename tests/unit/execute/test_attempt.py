@@ -142,6 +142,14 @@ def test_what_a_cell_left_running_ends_with_the_attempt(attempt):
     assert not sleepers("7373")
 
 
+def test_a_kernel_that_has_done_its_work_is_not_interrupted(attempt, tmp_path):
+    hit = tmp_path / "interrupted"
+    waiting = f"""trap 'echo > "{hit}"' INT; while :; do sleep 0.01; done"""
+    outcome, _ = attempt(f"import subprocess, time; subprocess.Popen(['sh', '-c', {waiting!r}]); time.sleep(0.5)")
+    assert outcome.status is A.SUCCEEDED
+    assert not hit.exists()
+
+
 def test_an_unsafe_parameter_name_never_runs(attempt, tmp_path):
     hole = tmp_path / "hole"
     outcome, node = attempt("1", values={f"x = 1; open({str(hole)!r}, 'w'); y": 1}, parameters="x = 0")
