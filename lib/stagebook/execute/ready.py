@@ -35,12 +35,15 @@ class ReadyKernel:
 
     manager: "PromptManager"
     client: "AsyncKernelClient"
+    process: "Embryo"
     kit: Kit
 
     @property
-    def is_current(self) -> bool:
-        """Whether the kit's code is still what it may have imported."""
-        return self.kit == _kit()
+    def unfit(self) -> str | None:
+        """Why it may not be used any more; None if it may."""
+        if self.process.poll() is not None:
+            return "the kernel that was started ahead has ended"
+        return None if self.kit == _kit() else "the kit has changed since it was started"
 
 
 def ready_kernel(coming: Coming, embryo: "Embryo", within: ExitStack) -> ReadyKernel | None:
@@ -71,7 +74,7 @@ def _started(name: str, coming: Coming, embryo: "Embryo") -> Iterator[ReadyKerne
         client = NotebookClient(v4.new_notebook(), km=manager, **CLIENT)
         client.owns_km = True  # so that it ends the kernel, unless that has ended
         with client.setup_kernel(cwd=coming.folder, env={**os.environ, **coming.environment}):
-            yield ReadyKernel(manager, cast("AsyncKernelClient", client.kc), kit)
+            yield ReadyKernel(manager, cast("AsyncKernelClient", client.kc), embryo, kit)
 
 
 def _imports(sources: Sequence[str], folder: Path) -> tuple[str, ...]:

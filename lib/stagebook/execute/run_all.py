@@ -24,7 +24,7 @@ def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, crew
     frontier = dag.Frontier({name: stage.depends_on for name, stage in pipeline.stages.items()})
     failed = any(stage.status is StageStatus.FAILED for stage in record.stages.values())
     running: dict[Future[None], str] = {}
-    with ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage") as pool:
+    with crew.ahead, ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage") as pool:
         while True:
             if not crew.stop.is_set():
                 free = limits.jobs - len(running)

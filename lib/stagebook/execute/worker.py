@@ -40,8 +40,8 @@ def main(embryo: "Embryo | None" = None) -> int:
             line = sys.stdin.readline()
         if not line:
             return 0  # the runner has gone before it had a job, or has none
-        if ready is not None and not ready.is_current:
-            sys.stderr.write("kernel: cold, the kit has changed since it was started\n")
+        if ready is not None and (why := ready.unfit):
+            sys.stderr.write(f"kernel: cold, {why}\n")
             ready = None
         outcome = execute(Job.from_line(line), answers, embryo, ready)
     kernel.end_descendants(grace=2.0)

@@ -85,8 +85,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
         with (
             spending.admitted(folder.load()),
             RunBook(folder, surface.clock) as book,
-            Ahead(warm.prepare(pipeline, steps.running), request.jobs) as ahead,
-            _clerk(pipeline, folder, ahead.host) as clerk,
+            _clerk(pipeline, folder, host := warm.prepare(pipeline, steps.running)) as clerk,
         ):
             pools = Pools(state_folder() / "pools.sqlite", pipeline.pools, request.urgent_from)
             tracking = Prepared(clerk, surface.warn, wanted=bool(steps.running))
@@ -96,8 +95,8 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
                 results,
                 surface.display.cell,
                 pools,
-                host=ahead.host,
-                ahead=ahead,
+                host=host,
+                ahead=Ahead(host, request.jobs),
                 permit=spending.permit,
                 await_tracking=tracking.wait,
             )

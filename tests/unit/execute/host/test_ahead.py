@@ -155,6 +155,19 @@ def test_a_worker_that_was_killed_while_it_waited_is_not_taken(own_host, stage, 
         assert run(job, ready, host)[1] == "1\n"
 
 
+def test_a_kernel_that_was_killed_while_it_waited_is_not_used(own_host, stage, run, tmp_path):
+    coming, job = stage("print(1)")
+    with Ahead(own_host()) as ahead:
+        ahead.start("stage", coming, tmp_path / "out/log")
+        assert eventually(lambda: kernels(Path(coming.folder)))
+        time.sleep(1.0)
+        kernels(Path(coming.folder))[0].kill()
+        assert eventually(lambda: not kernels(Path(coming.folder)))
+        outcome, told, log = run(job, ahead.take("stage", job.coming))
+    assert (outcome.status, told) == (A.SUCCEEDED, "1\n")
+    assert log == "kernel: cold, the kernel that was started ahead has ended\n"
+
+
 def test_a_notebook_that_cannot_be_read_yet_is_read_in_its_turn(own_host, stage, run, tmp_path):
     coming, job = stage("print(1)")
     text = Path(job.notebook).read_text()
