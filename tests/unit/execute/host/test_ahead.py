@@ -163,6 +163,7 @@ def test_a_kernel_that_was_killed_while_it_waited_is_not_used(own_host, stage, r
         time.sleep(1.0)
         kernels(Path(coming.folder))[0].kill()
         assert eventually(lambda: not kernels(Path(coming.folder)))
+        time.sleep(0.5)  # its folder is gone before its parent can see that it has ended
         outcome, told, log = run(job, ahead.take("stage", job.coming))
     assert (outcome.status, told) == (A.SUCCEEDED, "1\n")
     assert log == "kernel: cold, the kernel that was started ahead has ended\n"
