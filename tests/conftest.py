@@ -45,6 +45,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             server.stop(SPARK)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run whole pipelines come first, so that no worker has one left when the others are done."""
+    items.sort(key=lambda item: (item.get_closest_marker("pipeline") is None, "pipeline" not in item.path.parts))
+
+
 def require_java() -> None:
     """Skip a test where there is no Java, and say so; under CI there must be one."""
     try:

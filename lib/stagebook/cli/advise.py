@@ -72,11 +72,10 @@ def _subject(found: "Pipeline") -> "Subject":
 
 def _seen(found: "Pipeline") -> "list[Seen]":
     from stagebook.cost.rules import Seen
-    from stagebook.engines.local import LocalEngine
     from stagebook.tables import care
     from stagebook.tables.warehouse import Warehouse
 
-    warehouse = Warehouse(found.places.tables, LocalEngine(), found.places.external)
+    warehouse = Warehouse.local(found.places)
     told = care.listed(warehouse, found.stages.values())
     return [
         Seen(one.name, one.description, care.too_small(one.description.partitions)) for one in told if one.description

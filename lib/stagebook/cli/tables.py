@@ -209,11 +209,10 @@ def vacuum(
 
 def _opened(params: tuple[str, ...], warehouse: Path | None) -> "tuple[Pipeline, Warehouse]":
     from stagebook.cli.places import pipeline
-    from stagebook.engines.local import LocalEngine
     from stagebook.tables.warehouse import Warehouse
 
     found = pipeline(params, warehouse, None)
-    return found, Warehouse(found.places.tables, LocalEngine(), found.places.external)
+    return found, Warehouse.local(found.places)
 
 
 def _show(told: Any, json: bool, text: str) -> int:

@@ -14,7 +14,6 @@ from platformdirs import user_cache_dir
 
 from stagebook import dag
 from stagebook.code.cache import SourceCache
-from stagebook.engines.local import LocalEngine
 from stagebook.errors import OverBudget
 from stagebook.execute import spark, warm
 from stagebook.execute.ahead import Ahead
@@ -76,7 +75,7 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
     """
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
-    warehouse = _warehouse(pipeline)
+    warehouse = Warehouse.local(pipeline.places)
     with folder.held(), _results(pipeline, folder, warehouse) as results:
         steps = _plan(request, pipeline, folder, warehouse, results)
         resume = request.resume_command(surface.program, folder.run_id)
@@ -131,7 +130,7 @@ def plan_only(request: RunRequest, surface: Surface) -> Preview:
     """What `run_pipeline` would do, on which engines and at which cost; starts and writes nothing."""
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     folder = _folder(request, pipeline, surface)
-    warehouse = _warehouse(pipeline)
+    warehouse = Warehouse.local(pipeline.places)
     with _results(pipeline, folder, warehouse) as results:
         steps = _plan(request, pipeline, folder, warehouse, results)
         predicted = predictions(pipeline, steps, results.earlier)
@@ -148,7 +147,7 @@ def accept(names: Sequence[str], request: RunRequest, surface: Surface) -> list[
     pipeline = load(request.params, request.flags, surface.environ, surface.cwd)
     graph = {name: stage.depends_on for name, stage in pipeline.stages.items()}
     chosen = dag.select(graph, only=names)
-    warehouse, lines = _warehouse(pipeline), []
+    warehouse, lines = Warehouse.local(pipeline.places), []
     with _results(pipeline, None, warehouse) as results:
         for name in (name for name in dag.order(graph) if name in chosen):
             stage = pipeline.stages[name]
@@ -156,11 +155,6 @@ def accept(names: Sequence[str], request: RunRequest, surface: Surface) -> list[
             run_id, changed = results.accept(stage, newest)
             lines.append(f"{name}: the result of run {run_id} is current{f', although {changed}' if changed else ''}")
     return lines
-
-
-def _warehouse(pipeline: Pipeline) -> Warehouse:
-    """The run's tables, of which the runner asks the logs alone."""
-    return Warehouse(pipeline.places.tables, LocalEngine(), pipeline.places.external)
 
 
 def _folder(request: RunRequest, pipeline: Pipeline, surface: Surface) -> RunFolder:

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, REPLACED, RUN_ID, STAGE, Engine, WriteOrder
 from stagebook.engines.estimate import frame_row_bytes
+from stagebook.engines.local import LocalEngine
 from stagebook.engines.memory import memory
 from stagebook.errors import ConfigError, ReadOnlyTable, SchemaViolation, TooLarge, UnknownTable
+from stagebook.model.pipeline import Places
 from stagebook.model.tables import Commit, Parts, Predicates, Stale, TableSchema, TableSize
 from stagebook.tables import parts as part_by_part
 from stagebook.tables.checked import Checked
@@ -54,6 +56,11 @@ class Warehouse:
         self.root = root.resolve()
         self.engine = engine
         self.external = external
+
+    @classmethod
+    def local(cls, places: Places) -> Self:
+        """A pipeline's tables for whoever asks of logs, or reads without Spark."""
+        return cls(places.tables, LocalEngine(), places.external)
 
     def path(self, name: str) -> Path:
         """The folder of a table, whether it exists or not.
