@@ -25,6 +25,9 @@ os.environ["STAGEBOOK_STATE_DIR"] = str(Path(tempfile.gettempdir()) / f"stageboo
 # The fast compiler alone: what tests compute is small. It would have a cache for 48 MB of code, which all tests fill.
 os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 
+# OpenMP's threads spin while they wait for each other, on cores that another worker of the tests wants.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
 SPARK = SparkSettings(idle_minutes=5, driver_memory_gb=2)
 
 

@@ -21,7 +21,7 @@ class Workspace:
     """Runs notebooks. What a process leaves is in `folder`, under the name of its order.
 
     `spark` is the address of a Spark Connect server, and `token` its password; `packages` are folders of Python
-    packages that clusters have installed, and `variables` their environment.
+    packages that clusters have installed.
     """
 
     folder: Path
@@ -29,7 +29,6 @@ class Workspace:
     token: str | None = None
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     packages: tuple[Path, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def volumes(self) -> Path:
@@ -79,7 +78,7 @@ class Workspace:
         }
         if self.spark and self.token:
             own |= {"SPARK_REMOTE": self.spark, "SPARK_CONNECT_AUTHENTICATE_TOKEN": self.token}
-        return kept | own | dict(self.variables)
+        return kept | own
 
     def _plugins(self) -> Path:
         """A folder that Python takes for an installed package, by which MLflow finds its plug-ins."""

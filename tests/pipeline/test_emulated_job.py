@@ -91,10 +91,6 @@ class Emulated:
         return engine.read_arrow(path, version=version)
 
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-"""Threads of OpenMP wait for each other by spinning, for minutes where other processes want the cores too."""
-
-
 @pytest.fixture(scope="module")
 def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package of the data."""
@@ -116,7 +112,7 @@ def local(flights: Path, spark: SparkEngine, tmp_path_factory: pytest.TempPathFa
         *where,
     ]
     assert spark.session, "one server for all"
-    own = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(flights)}
+    own = {**os.environ, "PYTHONPATH": str(flights)}
     ended = subprocess.run([sys.executable, *words], cwd=ROOT, env=own, capture_output=True, text=True, timeout=400)
     assert ended.returncode == 0, ended.stderr
     return Local(folder)
@@ -140,9 +136,7 @@ def emulated(
         assert app(["export", "databricks", "--params", "there", "--out", "bundle"]) == 0
     job = read(folder / "bundle", target="prod")["flightdelay"]
     found = server.ensure(SPARK)
-    workspace = Workspace(
-        folder / "workspace", spark=found.remote, token=found.token, packages=(flights,), variables=ONE_THREAD
-    )
+    workspace = Workspace(folder / "workspace", spark=found.remote, token=found.token, packages=(flights,))
     spark.session.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{name} CASCADE")  # of tests that were killed
     spark.session.sql(f"CREATE SCHEMA spark_catalog.{name} LOCATION '{folder / 'tables'}'")
     yield Emulated(job, run(job, workspace, NOW), folder / "tables", workspace)

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from stagebook.cli import cores
+
 
 def batch(
     *,
@@ -74,6 +76,7 @@ def batch(
     def say(text: str) -> None:
         print(text, file=sys.stderr)
 
+    cores.share(jobs)
     limit = None if max_cost is None else Decimal(str(max_cost))
     flags = Flags(parameter, retries, engine, runs_dir, warehouse, limit)
     run = RunRequest(params or ("dev.yaml",), flags, reuse=reuse, urgent_from=float("inf"))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from stagebook.cli import cores
+
 if TYPE_CHECKING:
     from stagebook.storage.queue import Entry, Queue
 
@@ -164,6 +166,7 @@ def run(
     from stagebook.batch.serving import Desk, launch, look, serve
     from stagebook.run.pipeline import stopped_by_signals
 
+    cores.share(jobs)
     queue = _queue()
     logs = queue.file.parent / "queue"
     desk = Desk(

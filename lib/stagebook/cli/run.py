@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from stagebook.cli import cores
+
 Names = Annotated[tuple[str, ...], Parameter(negative=())]
 
 
@@ -93,6 +95,7 @@ def run(
     from stagebook.run.request import RunRequest
     from stagebook.storage.runs import to_json
 
+    cores.share(jobs)
     limit = None if max_cost is None else Decimal(str(max_cost))
     request = RunRequest(
         params=params,
