@@ -46,7 +46,7 @@ def _to_text(facts: dict[str, Any]) -> str:
         f"python   {facts['python']}",
         f"memory   {facts['rss_bytes'] / 1024**2:.0f} MiB",
         f"modules  {facts['imported']} imported, {facts['to_import']} to come",
-        f"kernels  {len(facts['workers'])} attempts run",
+        f"forked   {len(facts['workers'])} processes run: attempts, kernels that wait for theirs, clerks",
         f"idle     ends by itself after {facts['idle_minutes']:g} min without an attempt",
         f"log      {facts['log']}",
     ]
