@@ -67,7 +67,11 @@ class Frontier:
         self._take_in()
 
     def after(self, names: Collection[str]) -> Iterator[str]:
-        """The stages that will be given out when no more than these, which have been, have ended."""
+        """The stages that will be given out when no more than these, which have been, have ended; in their order.
+
+        Those come first that wait for nothing but to be given out.
+        """
+        yield from (name for _, name in sorted(self._ready))
         for name in dict.fromkeys(child for parent in names for child in self._children[parent]):
             if all(parent in names or parent in self._ended for parent in self._parents[name]):
                 yield name

@@ -146,4 +146,14 @@ def test_what_comes_after_some_stages_waits_for_no_others(ended, running, next_o
         while frontier.pop() is not None:
             pass
         frontier.ended(name)
+    while frontier.pop() is not None:
+        pass
     assert sorted(frontier.after(running)) == next_ones
+
+
+def test_what_waits_for_nothing_but_its_turn_comes_before_what_waits_for_others():
+    frontier = dag.Frontier({"a": [], "b": ["a"], "c": ["a"], "d": ["b"]})
+    assert frontier.pop() == "a"
+    frontier.ended("a")
+    assert frontier.pop() == "b"
+    assert list(frontier.after(["b"])) == ["c", "d"]

@@ -234,8 +234,9 @@ def _known_before(pipeline: Pipeline, stage: Stage, n: int, folder: RunFolder) -
 
 def start_ahead(pipeline: Pipeline, stage: Stage, crew: Crew) -> None:
     """Start the kernel of a stage whose turn comes next; one on Spark has to know more, and is told so then."""
-    if stage.kernel == "auto" and (stage.engine or pipeline.engine) != "spark":
-        folder, n = crew.book.folder, len(crew.book.record.stages[stage.name].attempts) + 1
+    found = crew.book.record.stages[stage.name]
+    if found.status is StageStatus.PENDING and stage.kernel == "auto" and (stage.engine or pipeline.engine) != "spark":
+        folder, n = crew.book.folder, len(found.attempts) + 1
         environment = _known_before(pipeline, stage, n, folder)
         coming = Coming(str(stage.notebook), str(stage.notebook.parent), environment)
         crew.ahead.start(stage.name, coming, folder.attempt(stage.name, n, ".log"))

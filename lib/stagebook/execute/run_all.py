@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any
 
 from stagebook import dag
@@ -27,11 +28,11 @@ def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, crew
     with crew.ahead, ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage") as pool:
         while True:
             if not crew.stop.is_set():
-                free = limits.jobs - len(running)
-                for name in _startable(pipeline, frontier, crew, free, any_stage=limits.keep_going or not failed):
+                free, any_stage = limits.jobs - len(running), limits.keep_going or not failed
+                for name in _startable(pipeline, frontier, crew, free, any_stage=any_stage):
                     call = (pipeline, pipeline.stages[name], crew, reasons.get(name, ""), name in limits.may_reuse)
                     running[pool.submit(run_stage, *call, list(running.values()))] = name
-                for name in frontier.after(running.values()):
+                for name in islice(frontier.after(running.values()), limits.jobs if any_stage else 0):
                     start_ahead(pipeline, pipeline.stages[name], crew)
             if not running:
                 break
