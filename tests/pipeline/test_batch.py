@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fixtures.waiting import wait_until
 
 BATCH = (str(Path(__file__).resolve().parents[2] / "runners/run_batch.py"),)
 
@@ -51,15 +52,6 @@ def swept(notebook, params, tmp_path):
 def comparison(folder):
     (path,) = folder.glob("runs/batch-*/comparison.json")
     return json.loads(path.read_text())
-
-
-def wait_until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def test_a_sweep_runs_what_is_shared_once_compares_all_and_is_kept_in_mlflow(run, swept, shared_warehouse):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fixtures.waiting import wait_until
 
 from stagebook.cli import main
 
@@ -59,15 +60,6 @@ class Ended:
 
 def entries(queue):
     return json.loads(queue("list", "--all", "--json").out)
-
-
-def wait_until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def closed_now() -> str:

@@ -6,11 +6,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-import psutil
 import pytest
+from fixtures.waiting import alive_in, wait_until
 
 CHAIN = """\
 pipeline: chain
@@ -41,21 +39,6 @@ def attempts(ended, stage):
     return [attempt["status"] for attempt in ended.stage(stage)["attempts"]]
 
 
-def alive_in(folder) -> list[str]:
-    """Command lines of live processes that work in this folder, or were started for runs in it."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        try:
-            environ, works_in = process.environ(), Path(process.cwd())
-            if process.status() == psutil.STATUS_ZOMBIE:
-                continue
-        except (psutil.Error, OSError):
-            continue
-        if works_in.is_relative_to(folder) or str(folder) in environ.get("STAGEBOOK_CONTEXT", ""):
-            found.append(" ".join(process.info["cmdline"] or []))
-    return found
-
-
 BUSY = {
     "a child in its session": "subprocess.Popen(['sleep', '600'], start_new_session=True); time.sleep(600)",
     "holding the GIL": "subprocess.Popen(['sleep', '600']); ctypes.PyDLL(None).sleep(600)",
@@ -70,15 +53,6 @@ def busy_chain(chain, notebook, params, request):
     params("p", CHAIN.replace("defaults: {", f"defaults: {{kernel: {kernel}, "))
     notebook("second", f"import ctypes, subprocess, time; {BUSY[busy]}", parameters="x: int = 0\ntext: str = ''")
     return chain
-
-
-def wait_until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def test_stages_run_in_order_and_hand_scraps_on(run, chain):
@@ -149,7 +123,7 @@ def test_a_missing_scrap_fails_the_stage_that_needs_it(run, chain, notebook):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_everything_and_the_run_can_be_resumed(start, run, busy_chain, notebook, number, code):
     process = start("--params", "p", "-v")
-    wait_until(lambda: any("sleep 600" in line for line in alive_in(busy_chain)))
+    wait_until(lambda: any("600" in process.info["cmdline"] for process in alive_in(busy_chain)))
     process.send_signal(number)
     wait_until(lambda: not alive_in(busy_chain / "notebooks"), seconds=5)
     process.communicate(timeout=60)
@@ -172,7 +146,7 @@ def test_a_killed_runner_leaves_no_process_and_is_reaped_and_resumed(
     start, run, busy_chain, notebook, shared_warehouse
 ):
     process = start("--params", "p")
-    wait_until(lambda: any("sleep 600" in line for line in alive_in(busy_chain)))
+    wait_until(lambda: any("600" in process.info["cmdline"] for process in alive_in(busy_chain)))
     process.kill()
     process.communicate()
     wait_until(lambda: not alive_in(busy_chain), seconds=10)

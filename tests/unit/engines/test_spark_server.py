@@ -14,20 +14,13 @@ from uuid import uuid4
 import psutil
 import pytest
 from conftest import SPARK, require_java
+from fixtures.waiting import wait_until
 
 from stagebook.engines.spark import archive, java, launch, server
 from stagebook.engines.spark.archive import Archive
 from stagebook.engines.spark.engine import SparkEngine
 from stagebook.errors import JavaMissing, SparkUnavailable
 from stagebook.model.pipeline import SparkSettings
-
-
-def wait_until(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
-    return value
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
+from fixtures.waiting import wait_until
 
 from stagebook.execute.host import client
 from stagebook.execute.host.client import Host
@@ -50,9 +51,7 @@ def test_it_is_forked_from_the_host_and_answers_what_was_asked_before_it_was_the
 
 @pytest.mark.parametrize("there", [False, True])
 def test_without_a_host_that_answers_it_starts_afresh_and_does_what_it_was_told(host, clerk, tmp_path, there):
-    deadline = time.monotonic() + 30
-    while not (hosts := client.everyone()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    hosts = wait_until(client.everyone)
     os.kill(hosts[0]["pid"], signal.SIGSTOP)
     try:
         found = clerk(host if there else None)
@@ -68,7 +67,4 @@ def test_left_alone_it_goes_on_after_the_run(host, clerk, tmp_path):
     clerk(host).leave_alone("render")
     assert time.monotonic() - started < 2
     page = tmp_path / "run/stages/a/attempt-1.html"
-    deadline = time.monotonic() + 30
-    while not page.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert page.exists()
+    wait_until(page.exists)

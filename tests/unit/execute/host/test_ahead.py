@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
+from fixtures.waiting import alive_in, wait_until
 
 import stagebook
 from stagebook.execute.ahead import Ahead
@@ -27,25 +27,6 @@ def text_of(path: Path) -> str:
     """What the cells of an executed notebook printed."""
     node = nbformat.read(path, as_version=4)
     return "".join(out.get("text", "") for cell in node.cells for out in cell.outputs)
-
-
-def eventually(true, seconds=30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true()
-
-
-def kernels(folder: Path) -> list[psutil.Process]:
-    """Processes that work in a folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()) == folder and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 @pytest.fixture
@@ -76,7 +57,7 @@ def test_a_kernel_that_waited_runs_the_attempt_it_was_started_for(own_host, stag
     coming, job = stage("x = 1", f"print(x + 1, y); {BORN}", parameters={"x": 41, "y": 2})
     with Ahead(own_host(["statistics"])) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")
-        assert eventually(lambda: kernels(Path(coming.folder)))
+        wait_until(lambda: alive_in(Path(coming.folder)))
         time.sleep(1.0)
         turn = time.time()
         outcome, told, log = run(job, ahead.take("stage", job.coming))
@@ -87,14 +68,14 @@ def test_a_kernel_that_waited_runs_the_attempt_it_was_started_for(own_host, stag
     born, variable, folder = told.splitlines()[1].split()
     assert float(born) < turn
     assert (variable, folder) == ("before", coming.folder)
-    assert kernels(Path(coming.folder)) == []
+    assert alive_in(Path(coming.folder)) == []
 
 
 def test_it_has_all_that_the_host_was_to_import(own_host, stage, run, tmp_path):
     coming, job = stage("import sys; print('sqlite3' in sys.modules, 'pandas' in sys.modules)")
     with Ahead(own_host(["sqlite3", "pandas"])) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")  # while the host is still being started
-        assert eventually(lambda: kernels(Path(coming.folder)))
+        wait_until(lambda: alive_in(Path(coming.folder)))
         assert run(job, ahead.take("stage", job.coming))[1] == "True True\n"
 
 
@@ -115,11 +96,11 @@ def test_it_is_for_that_attempt_alone_and_not_more_than_the_limit(own_host, stag
     with Ahead(own_host(), limit=1) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")
         ahead.start("other", coming, tmp_path / "out/other")
-        assert eventually(lambda: kernels(Path(coming.folder)))
+        wait_until(lambda: alive_in(Path(coming.folder)))
         assert ahead.take("other", coming) is None
         assert ahead.take("stage", job.coming) is None
         assert ahead.take("stage", coming) is None
-        assert kernels(Path(coming.folder)) == []
+        assert alive_in(Path(coming.folder)) == []
     assert not (tmp_path / "out/log").exists()
     assert not (tmp_path / "out/other").exists()
 
@@ -136,8 +117,8 @@ def test_what_is_not_taken_ends_with_the_run(own_host, stage, tmp_path):
     coming, _ = stage("1")
     with Ahead(own_host()) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")
-        assert eventually(lambda: len(kernels(Path(coming.folder))) == 1)
-    assert kernels(Path(coming.folder)) == []
+        wait_until(lambda: len(alive_in(Path(coming.folder))) == 1)
+    assert alive_in(Path(coming.folder)) == []
     assert client.everyone()[0]["workers"] == []
     assert not (tmp_path / "out/log").exists()
 
@@ -147,9 +128,9 @@ def test_a_worker_that_was_killed_while_it_waited_is_not_taken(own_host, stage, 
     host = own_host()
     with Ahead(host) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")
-        assert eventually(lambda: kernels(Path(coming.folder)))
+        wait_until(lambda: alive_in(Path(coming.folder)))
         os.kill(client.everyone()[0]["workers"][0], signal.SIGKILL)
-        assert eventually(lambda: not client.everyone()[0]["workers"])
+        wait_until(lambda: not client.everyone()[0]["workers"])
         ready = ahead.take("stage", job.coming)
         assert ready is None
         assert run(job, ready, host)[1] == "1\n"
@@ -159,10 +140,10 @@ def test_a_kernel_that_was_killed_while_it_waited_is_not_used(own_host, stage, r
     coming, job = stage("print(1)")
     with Ahead(own_host()) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")
-        assert eventually(lambda: kernels(Path(coming.folder)))
+        wait_until(lambda: alive_in(Path(coming.folder)))
         time.sleep(1.0)
-        kernels(Path(coming.folder))[0].kill()
-        assert eventually(lambda: not kernels(Path(coming.folder)))
+        alive_in(Path(coming.folder))[0].kill()
+        wait_until(lambda: not alive_in(Path(coming.folder)))
         time.sleep(0.5)  # its folder is gone before its parent can see that it has ended
         outcome, told, log = run(job, ahead.take("stage", job.coming))
     assert (outcome.status, told) == (A.SUCCEEDED, "1\n")
@@ -176,7 +157,7 @@ def test_a_notebook_that_cannot_be_read_yet_is_read_in_its_turn(own_host, stage,
     with Ahead(own_host()) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")
         log = tmp_path / "out/log"
-        assert eventually(lambda: log.exists() and "not started ahead" in log.read_text())
+        wait_until(lambda: log.exists() and "not started ahead" in log.read_text())
         Path(job.notebook).write_text(text)
         outcome, told, _ = run(job, ahead.take("stage", job.coming))
     assert (outcome.status, told) == (A.SUCCEEDED, "1\n")
@@ -196,7 +177,7 @@ def test_the_kit_is_imported_ahead_and_not_served_when_it_has_changed(
     )
     with Ahead(own_host()) as ahead:
         ahead.start("stage", coming, tmp_path / "out/log")
-        assert eventually(lambda: kernels(Path(coming.folder)))
+        wait_until(lambda: alive_in(Path(coming.folder)))
         time.sleep(1.0)
         if changes:
             entrance.write_text(entrance.read_text() + "\nNEW = True\n")
@@ -224,10 +205,10 @@ def test_whoever_is_killed_no_kernel_waits_for_ever(own_host, stage, tmp_path, v
     own_host()
     runner = subprocess.Popen([sys.executable, "-c", RUNNER, job.notebook, str(tmp_path / "out/log")])
     try:
-        assert eventually(lambda: kernels(Path(coming.folder)))
+        wait_until(lambda: alive_in(Path(coming.folder)))
         if victim == "host":
             os.kill(client.everyone()[0]["pid"], signal.SIGKILL)
     finally:
         runner.kill()
         runner.wait()
-    assert eventually(lambda: not kernels(Path(coming.folder)), seconds=5)
+    wait_until(lambda: not alive_in(Path(coming.folder)), seconds=5)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fixtures.waiting import alive_in, wait_until
 
 from stagebook.execute.host import client
 from stagebook.execute.host.client import Host
@@ -18,18 +19,6 @@ BUSY = {
     "holding the GIL": "import ctypes; ctypes.PyDLL(None).sleep(600)",
     "forked": "import multiprocessing as m; m.get_context('fork').Process(target=__import__('time').sleep, args=(600,)).start(); input",
 }
-
-
-def alive_in(folder: Path) -> list[str]:
-    """Processes that work in this folder: forked ones have no environment of their own to be found by."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return [f"{process.pid} {' '.join(process.cmdline())}" for process in found]
 
 
 def kernel_in(folder: Path) -> psutil.Process:
@@ -50,9 +39,7 @@ def killed(attempt, host, tmp_path):
         mark = tmp_path / "notebooks/pid"
 
         def kill():
-            deadline = time.monotonic() + 60
-            while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
-                time.sleep(0.05)
+            wait_until(lambda: mark.exists() and mark.read_text())
             time.sleep(0.5)
             kernel = kernel_in(mark.parent)
             pids = {
@@ -86,10 +73,7 @@ def test_a_kill_is_told_and_leaves_nothing(killed, tmp_path, victim, kind, messa
     outcome, _, _ = killed(victim, busy.replace("; input", "; __import__('time').sleep(600)"))
     assert (outcome.status, outcome.error["type"]) == (A.KERNEL_DIED, kind)
     assert message in outcome.error["message"]
-    deadline = time.monotonic() + 10
-    while alive_in(tmp_path / "notebooks") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert alive_in(tmp_path / "notebooks") == []
+    wait_until(lambda: not alive_in(tmp_path / "notebooks"), seconds=10)
 
 
 @pytest.mark.parametrize("host", ["warm"], indirect=True)
