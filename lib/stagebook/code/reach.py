@@ -95,7 +95,6 @@ class _Tree:
     def __init__(self, roots: Sequence[Path], source: Callable[[Path], Source]) -> None:
         self._roots = roots
         self._source = source
-        self._tops = [{entry.name.removesuffix(".py") for entry in root.iterdir()} for root in roots]
         self._entries: dict[str, set[str]] = {}
         self._chains: dict[str, tuple[tuple[str, Path], ...]] = {}
         self._edges: dict[Path, list[tuple[str, Path]]] = {}
@@ -139,15 +138,15 @@ class _Tree:
         return self._chains[name]
 
     def _file(self, parts: Sequence[str]) -> Path | None:
-        name = parts[-1]
-        for root, tops in zip(self._roots, self._tops, strict=True):
-            if parts[0] in tops:
-                folder = "/".join([str(root), *parts[:-1]])
-                entries = self._listed(folder)
-                if name in entries and "__init__.py" in self._listed(f"{folder}/{name}"):
-                    return Path(folder, name, "__init__.py")
-                if f"{name}.py" in entries:
-                    return Path(folder, f"{name}.py")
+        top, name = parts[0], parts[-1]
+        for root in self._roots:
+            entries = self._listed(str(root))
+            if top not in entries and f"{top}.py" not in entries:
+                continue
+            folder = "/".join([str(root), *parts[:-1]])
+            for inner, file in ((f"{folder}/{name}", "__init__.py"), (folder, f"{name}.py")):
+                if file in self._listed(inner) and (path := Path(inner, file)).is_file():
+                    return path
         return None
 
     def _listed(self, folder: str) -> set[str]:

@@ -192,7 +192,7 @@ def _executed(start: _Start, n: int, output: Path, crew: Crew) -> Outcome:
     def progress(cell: CellProgress) -> None:
         crew.progress(stage.name, n, cell)
 
-    host = crew.host if stage.kernel == "auto" else None
+    host = crew.ahead.host if stage.kernel == "auto" else None
     log = folder.attempt(stage.name, n, ".log")
     ready = crew.ahead.take(stage.name, job.coming)
     outcome = run_attempt(job, log=log, stop=crew.stop, progress=progress, host=host, ready=ready)

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from stagebook.execute.ahead import Ahead
 from stagebook.execute.choosing import TableSizes
-from stagebook.execute.host.client import Host
 from stagebook.execute.job import CellProgress
 from stagebook.execute.left import TableStates
 from stagebook.execute.reusing import Results
@@ -31,11 +30,10 @@ class TableLog(TableSizes, TableStates, Protocol):
 class Crew:
     """The tools of a run.
 
-    `stop` is set to end it early; `seconds` is a clock that only goes forward; `host` is where kernels are forked,
-    None where all are started afresh, and `ahead` has those that are there before their stage's turn; `permit` says why
-    a stage must not start now, given the record and the stages under way; `pools` are what all runs on this machine
-    share; `await_tracking` comes back when MLflow's database is there, which a notebook that calls MLflow by itself
-    must find.
+    `stop` is set to end it early; `seconds` is a clock that only goes forward; `ahead` has the host where kernels are
+    forked, if they are, and those that are there before their stage's turn; `permit` says why a stage must not start
+    now, given the record and the stages under way; `pools` are what all runs on this machine share; `await_tracking`
+    comes back when MLflow's database is there, which a notebook that calls MLflow by itself must find.
     """
 
     book: RunBook
@@ -46,7 +44,6 @@ class Crew:
     stop: threading.Event = field(default_factory=threading.Event)
     random: Random = field(default_factory=Random)
     seconds: Callable[[], float] = time.monotonic
-    host: Host | None = None
     ahead: Ahead = field(default_factory=Ahead)
     permit: Callable[[str, RunRecord, Sequence[str]], str | None] = lambda stage, record, under_way: None
     await_tracking: Callable[[], None] = lambda: None

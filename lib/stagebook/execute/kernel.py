@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from jupyter_client.manager import AsyncKernelManager
-
     from stagebook.execute.host.embryo import Embryo
     from stagebook.execute.prompt import PromptManager
 
@@ -50,7 +48,7 @@ def manager(kernel_name: str, folder: str = ".", embryo: "Embryo | None" = None)
                 embryo.discard()
 
 
-def _use(embryo: "Embryo", manager: "AsyncKernelManager", folder: Path) -> None:
+def _use(embryo: "Embryo", manager: "PromptManager", folder: Path) -> None:
     from jupyter_client.kernelspec import NoSuchKernel
 
     from stagebook.execute.host.provisioner import ForkedProvisioner, unfit

@@ -64,12 +64,10 @@ def forked(host: Host, log: BinaryIO, stop: threading.Event, at_leisure: float |
     Raises:
         NoHost: see `Host.fork`.
     """
-    pipes, mark = Pipes(), _mark()
+    program, pipes, mark = Program("stagebook.execute.host.child"), Pipes(), _mark()
     try:
-        program = Program("stagebook.execute.host.child")
-        return Worker(
-            program.forked(pipes, log.fileno(), {**os.environ, MARK: mark}, host, stop, at_leisure), pipes, mark
-        )
+        process = program.forked(pipes, log.fileno(), {**os.environ, MARK: mark}, host, stop, at_leisure)
+        return Worker(process, pipes, mark)
     except NoHost:
         pipes.handed_over()
         pipes.close()
@@ -84,8 +82,7 @@ def _started(host: Host | None, log: Path, stop: threading.Event) -> Worker:
                 return forked(host, stream, stop)
             except NoHost as why:
                 stream.write(f"kernel: cold, {why}\n".encode())
-        pipes, mark = Pipes(), _mark()
-        program = Program("stagebook.execute.worker")
+        program, pipes, mark = Program("stagebook.execute.worker"), Pipes(), _mark()
         return Worker(program.afresh(pipes, stream.fileno(), {**os.environ, MARK: mark}), pipes, mark)
 
 

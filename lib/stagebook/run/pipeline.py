@@ -94,7 +94,6 @@ def run_pipeline(request: RunRequest, surface: Surface) -> Result:
                 results,
                 surface.display.cell,
                 pools,
-                host=host,
                 ahead=Ahead(host, request.jobs),
                 permit=spending.permit,
                 await_tracking=tracking.wait,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, REPLACED, RUN_ID, STAGE, Engine, WriteOrder
 from stagebook.engines.estimate import frame_row_bytes
-from stagebook.engines.local import LocalEngine
 from stagebook.engines.memory import memory
 from stagebook.errors import ConfigError, ReadOnlyTable, SchemaViolation, TooLarge, UnknownTable
 from stagebook.model.pipeline import Places
@@ -60,6 +59,8 @@ class Warehouse:
     @classmethod
     def local(cls, places: Places) -> Self:
         """A pipeline's tables for whoever asks of logs, or reads without Spark."""
+        from stagebook.engines.local import LocalEngine
+
         return cls(places.tables, LocalEngine(), places.external)
 
     def path(self, name: str) -> Path:

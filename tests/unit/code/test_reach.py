@@ -92,3 +92,9 @@ def test_installed_packages_are_not_the_projects_own(tmp_path):
 
 def test_texts_that_look_like_file_names_are_found():
     assert parse("open('data/a.csv')\nx = 'no file here. Really'\ny = 'b.parquet'").files == ("b.parquet", "data/a.csv")
+
+
+def test_only_files_are_modules(reached, tmp_path):
+    (tmp_path / "lib/folder.py").mkdir(parents=True)
+    (tmp_path / "lib/gone.py").symlink_to(tmp_path / "nowhere")
+    assert reached({"there.py": ""}, "import folder, gone, there").keys() == {"there"}

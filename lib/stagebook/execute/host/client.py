@@ -49,9 +49,11 @@ class Host:
     @classmethod
     def there(cls, environment: dict[str, str]) -> Self | None:
         """The host for this environment, where there is one."""
+        if not SUPPORTED:
+            return None
         host = cls(sameness.key(environment), environment, [], IDLE_SECONDS)
         with contextlib.suppress(OSError), _connect(host.name):
-            return host if SUPPORTED else None
+            return host
         return None
 
     @classmethod

@@ -18,21 +18,23 @@ BASE = (
 )  # fmt: skip
 """What a worker and a bare kernel import. The worker can be forked when these are there."""
 
+MLFLOW = (
+    "sqlalchemy", "alembic", "fastapi", "flask", "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store",
+)  # fmt: skip
+"""MLflow with its database, large ones of what it imports by themselves."""
+
 LAZILY = (
     "pandas", "pyarrow.compute", "narwhals", "deltalake", "polars", "scrapbook", "pandera.pandas",
     "pandera.backends.pandas.builtin_checks", "scipy.stats",
     "sklearn.ensemble", "sklearn.calibration", "sklearn.compose", "sklearn.pipeline", "sklearn.metrics",
-    "matplotlib.figure", "matplotlib.axes", "matplotlib.style", "matplotlib.image", "skops.io", "sqlalchemy",
-    "alembic", "fastapi", "flask", "mlflow", "mlflow.sklearn",
-    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store",
+    "matplotlib.figure", "matplotlib.axes", "matplotlib.style", "matplotlib.image", "skops.io", *MLFLOW,
+    "mlflow.sklearn",
 )  # fmt: skip
 """What `stagebook.stage` and `flightdelay` import when they are called, about in the order of the stages. Not `pyplot`,
 which looks for the notebook that it is imported in."""
 
-CLERK = (
-    "mlflow", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "sqlalchemy",
-    "alembic", "deltalake", "pyarrow.compute", "jinja2", "nh3", "nbconvert.filters.markdown_mistune",
-)  # fmt: skip
+CLERK = (*MLFLOW, "deltalake", "pyarrow.compute", "jinja2", "nh3", "nbconvert.filters.markdown_mistune")
 """What a run's clerk imports, which is forked too."""
 
 SURVIVES_A_FORK = frozenset(name.partition(".")[0] for name in LAZILY) | {

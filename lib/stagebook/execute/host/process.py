@@ -5,9 +5,9 @@ module has appeared since the last import, it refuses. Nothing of the project is
 which a child forgets before it imports them afresh.
 
 Each message is one packet of JSON on a private socket. `fork` comes with three descriptors (stdin, stdout, stderr);
-the answer is the worker's process id with a descriptor for that process, and later how it ended. `at_leisure` it is
-forked after all imports. `want` names
-modules to import, `status` asks for facts. It ends when idle, or by SIGTERM; workers that it forked live on.
+the answer is the process id with a descriptor for that process, and later how it ended. `at_leisure` it is forked
+after all imports. `want` names modules to import, `status` asks for facts. It ends when idle, or by SIGTERM; what it
+forked lives on.
 """
 
 import contextlib

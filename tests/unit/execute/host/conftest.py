@@ -2,10 +2,10 @@
 
 import os
 import threading
-import time
 
 import nbformat
 import pytest
+from fixtures.waiting import wait_until
 
 from stagebook.execute.host import client, preload
 from stagebook.execute.host.client import Host
@@ -29,12 +29,13 @@ def own_host(tmp_path, monkeypatch):
 def full_host() -> Host:
     """The shared host, when it has imported all that the example does."""
     host = Host.of(dict(os.environ), [*preload.LAZILY])
-    deadline = time.monotonic() + 120
-    while not any(
-        facts.get("imported", 0) >= len(preload.LAZILY) and not facts["to_import"] for facts in client.everyone()
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+    def is_ready() -> bool:
+        return any(
+            facts.get("imported", 0) >= len(preload.LAZILY) and not facts["to_import"] for facts in client.everyone()
+        )
+
+    wait_until(is_ready, seconds=120)
     return host
 
 

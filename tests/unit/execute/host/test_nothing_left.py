@@ -115,10 +115,6 @@ def test_a_host_leaves_when_nobody_can_want_it(own_host, attempt, lost):
     pid = client.everyone()[0]["pid"]
     if lost:
         next(client.folder().glob("*.socket")).unlink()
-    deadline = time.monotonic() + 10
-    while (
-        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline
-    ):
-        time.sleep(0.1)
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, seconds=10)
     assert client.everyone() == []
     assert not list(client.folder().glob("*.socket"))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from stagebook.execute.host import preload, sameness
+from stagebook.execute.host import client, preload, sameness
+from stagebook.execute.host.client import Host, NoHost
 from stagebook.notebook.outline import Cell, Outline
 
 
@@ -46,3 +47,11 @@ def test_a_variable_that_an_import_may_look_at_makes_another_host(name):
 @pytest.mark.parametrize("name", ["STAGEBOOK_CONTEXT", "PWD", "PYTEST_CURRENT_TEST", "MLFLOW_TRACKING_URI"])
 def test_a_variable_of_a_run_does_not(name):
     assert sameness.key({"A": "b", name: "1"}) == sameness.key({"A": "b", name: "2"})
+
+
+def test_where_there_are_no_hosts_none_is_asked_for(monkeypatch):
+    monkeypatch.setattr(client, "SUPPORTED", False)
+    monkeypatch.setattr(client.sameness, "key", lambda environment: pytest.fail("it looks at what only Linux has"))
+    assert Host.there({}) is None
+    with pytest.raises(NoHost, match="Linux"):
+        Host.of({}, [])
