@@ -7,6 +7,6 @@
 
 # COMMAND ----------
 
-from stagebook.stage import task
+from stagebook.stage import papermill_task
 
-print(task.run())
+print(papermill_task.run())

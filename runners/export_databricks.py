@@ -9,4 +9,4 @@ _environment.ensure(__file__)
 
 from stagebook.cli import main  # noqa: E402 - only importable in the project's environment
 
-main(["export", "databricks", *sys.argv[1:]])
+main(["databricks", "export", *sys.argv[1:]])

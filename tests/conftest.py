@@ -8,15 +8,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from fixtures.real_year import Ran, ran
+from fixtures.real_year import RealYearRun, shared_run
 
-from stagebook.engines.base import Engine
+from stagebook.delta.engine import Engine
 from stagebook.engines.open import open_engine
-from stagebook.engines.spark import java, server
-from stagebook.engines.spark.engine import SparkEngine
 from stagebook.errors import JavaMissing
-from stagebook.execute.host import client as hosts
+from stagebook.executor.kernels import fork_server
 from stagebook.model.pipeline import SparkSettings
+from stagebook.spark import server
+from stagebook.spark.engine import SparkEngine
+from stagebook.spark.java import home as java_home
 
 Write = Callable[..., Path]
 
@@ -31,32 +32,71 @@ os.environ["OMP_WAIT_POLICY"] = "passive"
 SPARK = SparkSettings(idle_minutes=5, driver_memory_gb=2)
 
 
-FOUND = pytest.StashKey[bool]()
+RAN_BEFORE = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the examples of property tests, where tests are run: to import hypothesis takes most of a second."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses"):
+        from fixtures.properties import load_profile
+
+        load_profile(campaign=is_campaign(config))
+
+
+def is_campaign(config: pytest.Config) -> bool:
+    """Whether the session was asked for campaigns: `-m campaign`."""
+    return config.getoption("markexpr") == "campaign"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Note whether a server runs already: it is another session's."""
-    session.config.stash[FOUND] = server.running(SPARK) is not None
+    session.config.stash[RAN_BEFORE] = server.running(SPARK) is not None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End kernel hosts after the last test, and the server, unless it was there before."""
+    """End the fork servers after the last test, and the Spark server, unless it ran before."""
     if not hasattr(session.config, "workerinput"):
-        hosts.stop()
-        if not session.config.stash[FOUND]:
+        fork_server.stop()
+        if not session.config.stash[RAN_BEFORE]:
             server.stop(SPARK)
 
 
+NOT_FAST = ("spark", "browser", "emulator", "pipeline", "slow", "campaign")
+LONGEST_FIRST = ("emulator", "pipeline", "spark", "slow")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that run whole pipelines come first, so that no worker has one left when the others are done."""
-    items.sort(key=lambda item: (item.get_closest_marker("pipeline") is None, "pipeline" not in item.path.parts))
+    """Mark what needs Spark, what runs whole pipelines, and all that is fast; begin with what takes longest.
+
+    Each worker runs the tests of a file, so that a long file that is started last would be waited for.
+    """
+    for item in items:
+        if is_campaign(item.config) and hasattr(getattr(item, "obj", None), "hypothesis"):
+            item.add_marker("campaign")
+        if item.get_closest_marker("campaign"):
+            continue  # this marker alone selects it
+        if needs_java(item):
+            item.add_marker("spark")
+        if item.path.parent.name in ("pipeline", "parity"):
+            item.add_marker("pipeline")
+        if not any(item.get_closest_marker(name) for name in NOT_FAST):
+            item.add_marker("fast")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in LONGEST_FIRST])
 
 
-def require_java() -> None:
+def needs_java(item: pytest.Item) -> bool:
+    """Whether the test asks for Java, for Spark, or is the test of all engines for Spark."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return "java" in getattr(item, "fixturenames", ()) or "spark" in (parameters.get("engine"), parameters.get("engine_name"))
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
     """Skip a test where there is no Java, and say so; under CI there must be one."""
     try:
-        java.home()
+        java_home()
     except JavaMissing as missing:
         if "CI" in os.environ:
             raise
@@ -64,9 +104,8 @@ def require_java() -> None:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkEngine]:
+def spark(java: None) -> Iterator[SparkEngine]:
     """The Spark engine, on the server of this machine."""
-    require_java()
     engine = SparkEngine(SPARK)
     yield engine
     engine.release()
@@ -80,15 +119,15 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def real_year(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
+def real_year(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RealYearRun]:
     """`real_year("polars")`: the shipped pipeline, run on an engine once for all workers of this session."""
     own = tmp_path_factory.getbasetemp()
     base = own.parent if hasattr(request.config, "workerinput") else own
 
-    def run(engine: str) -> Ran:
+    def run(engine: str) -> RealYearRun:
         if engine == "spark":
-            require_java()
-        return ran(engine, base)
+            request.getfixturevalue("java")
+        return shared_run(engine, base)
 
     return run
 

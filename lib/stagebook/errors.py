@@ -1,8 +1,7 @@
-"""What can go wrong, in words that say where, what, what is allowed and what to do.
+"""All errors that a user can cause; a message says where, what, what is allowed and what to do.
 
-Every error that a user can cause derives from `StagebookError` and carries the exit status that the
-command ends with. Build them in classmethods, so that the one string argument survives pickling and
-the trip through a kernel's error message.
+Each derives from `StagebookError` and has the exit status that the command ends with. They are built in classmethods,
+so that the one string argument survives pickling and the way through a kernel's error message.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import ClassVar, Self
 
 
 def did_you_mean(name: str, allowed: Sequence[str]) -> str:
-    """A hint with the nearest allowed name, or nothing where none is near."""
+    """A hint with the nearest allowed name; empty if none is near."""
     lowered = {candidate.lower(): candidate for candidate in allowed}
     close = get_close_matches(name.lower(), list(lowered), n=1)
     return f" Did you mean '{lowered[close[0]]}'?" if close else ""
@@ -30,22 +29,22 @@ class ConfigError(StagebookError):
 
 
 class PermanentError(StagebookError):
-    """An error inside a stage that a second attempt cannot cure; it is never retried."""
+    """An error inside a stage that another attempt cannot avoid; it is never retried."""
 
 
 class SchemaViolation(PermanentError):
     """A frame does not fit the declared schema of its table."""
 
     @classmethod
-    def of(cls, table: str, what: str, *details: str, todo: str) -> Self:
-        return cls("\n".join([f"table '{table}': {what}", *(f"  {detail}" for detail in details), f"  {todo}"]))
+    def of(cls, table: str, problem: str, *details: str, todo: str) -> Self:
+        return cls("\n".join([f"table '{table}': {problem}", *(f"  {detail}" for detail in details), f"  {todo}"]))
 
     @classmethod
     def columns_changed(cls, table: str, version: int, changed: Sequence[str]) -> Self:
         return cls.of(
             table,
             f"its columns have changed since version {version}: {', '.join(changed)}.",
-            todo="A part of it cannot be replaced then: write the whole table once with the new schema.",
+            todo="Single partitions cannot be replaced then: write the complete table once with the new schema.",
         )
 
     @classmethod
@@ -58,7 +57,7 @@ class SchemaViolation(PermanentError):
 
 
 class UndeclaredTable(PermanentError):
-    """A stage touches a table that its `reads` or `writes` does not name."""
+    """A stage reads or writes a table that its `reads` or `writes` does not name."""
 
     @classmethod
     def of(cls, table: str, *, stage: str, key: str, declared: Sequence[str]) -> Self:
@@ -74,11 +73,11 @@ class UnknownTable(PermanentError):
     exit_code = 2
 
     @classmethod
-    def of(cls, name: str, *, root: str, known: Sequence[str]) -> Self:
-        there = ", ".join(sorted(known)) or "no tables yet"
+    def of(cls, name: str, *, root: str, tables: Sequence[str]) -> Self:
+        existing = ", ".join(sorted(tables)) or "no tables yet"
         return cls(
-            f"table '{name}' does not exist in {root}.{did_you_mean(name, known)}\n"
-            f"  it holds: {there}\n"
+            f"table '{name}' does not exist in {root}.{did_you_mean(name, tables)}\n"
+            f"  it holds: {existing}\n"
             "  Run the stage that writes it, or correct the name."
         )
 
@@ -91,7 +90,7 @@ class UnknownTable(PermanentError):
 
 
 class UnreadableTable(PermanentError):
-    """A table uses a Delta feature that this engine would read wrongly."""
+    """A table uses a Delta feature that this engine would read incorrectly."""
 
     @classmethod
     def of(cls, path: str, *, engine: str, features: Sequence[str]) -> Self:
@@ -103,34 +102,35 @@ class UnreadableTable(PermanentError):
 
 
 class DamagedTable(PermanentError):
-    """Data files that the log of a table names are not there."""
+    """Data files that a table's log names are missing."""
 
     @classmethod
     def of(cls, path: str, files: Sequence[str]) -> Self:
         return cls(
             f"{path}: the table has lost {len(files)} of its data files, for example {files[0]}.\n"
-            "  Somebody has removed them, or vacuumed with too short a time: run the stage that writes the table again."
+            "  They were deleted, or vacuumed with too short a retention: run the stage that writes the table again."
         )
 
 
 class ReadOnlyTable(PermanentError):
-    """A table that the parameter file only registers by its path would be changed."""
+    """A write to an external table, which the parameter file only registers by its path."""
 
     @classmethod
     def of(cls, name: str, path: str) -> Self:
         return cls(
-            f"table '{name}' is external ({path}): it is read, never written or cleared up.\n"
+            f"table '{name}' is external ({path}): it is read, never written or vacuumed.\n"
             "  Its owner does that; write to a table of another name."
         )
 
 
 class ScrapRefused(PermanentError):
-    """A value cannot be handed on as a scrap (too large, not finite, not JSON)."""
+    """A value cannot be a scrap (too large, not finite, not JSON)."""
 
     @classmethod
-    def of(cls, name: str, why: str) -> Self:
+    def of(cls, name: str, reason: str) -> Self:
         return cls(
-            f"the scrap '{name}' {why}.\n  Scraps are numbers, text, booleans and small JSON; data goes into a table."
+            f"the scrap '{name}' {reason}.\n"
+            "  Scraps are numbers, text, booleans and small JSON; data goes into a table."
         )
 
 
@@ -143,11 +143,11 @@ class MissingFile(PermanentError):
 
 
 class UnsafeInjection(PermanentError):
-    """An injected parameters cell holds more than plain values."""
+    """An injected parameters cell contains more than plain values."""
 
 
-class ClaimFailed(PermanentError):
-    """A claim that the notebook makes about its data does not hold."""
+class CheckFailed(PermanentError):
+    """A check that the notebook makes of its data failed."""
 
 
 class RegistryError(StagebookError):
@@ -168,7 +168,7 @@ class RunHeld(StagebookError):
 
 
 class UnwritableTable(PermanentError):
-    """A table uses a Delta feature that this engine would harm by writing."""
+    """A table uses a Delta feature that a write by this engine would damage."""
 
     @classmethod
     def of(cls, path: str, *, engine: str, features: Sequence[str]) -> Self:
@@ -179,88 +179,89 @@ class UnwritableTable(PermanentError):
 
 
 class UnknownColumn(PermanentError):
-    """A column is asked for that the table does not have."""
+    """A read names a column that the table does not have."""
 
     exit_code = 2
 
     @classmethod
-    def of(cls, column: str, *, known: Sequence[str]) -> Self:
-        return cls(f"there is no column '{column}'.{did_you_mean(column, known)}\n  the table has: {', '.join(known)}")
+    def of(cls, column: str, *, columns: Sequence[str]) -> Self:
+        hint = did_you_mean(column, columns)
+        return cls(f"there is no column '{column}'.{hint}\n  the table has: {', '.join(columns)}")
 
 
 class BadPredicate(PermanentError):
-    """A condition on a table cannot be meant as written: wrong operator, or a value of the wrong type."""
+    """A condition on a table is not valid: wrong operator, or a value of the wrong type."""
 
     exit_code = 2
 
     @classmethod
-    def of(cls, column: str, op: object, value: object, why: str) -> Self:
-        return cls(f"condition ({column!r}, {op!r}, {value!r}): {why}")
+    def of(cls, column: str, op: object, value: object, reason: str) -> Self:
+        return cls(f"condition ({column!r}, {op!r}, {value!r}): {reason}")
 
 
 class WriteConflict(StagebookError):
-    """Another writer committed to the table first; the write can be tried again from the new version."""
+    """Another writer committed to the table first; the write can be repeated from the new version."""
 
     @classmethod
     def of(cls, path: str, *, version: int | None, winner: str | None) -> Self:
-        who = f"run '{winner}'" if winner else "a writer without a run id"
+        writer = f"run '{winner}'" if winner else "a writer without a run id"
         return cls(
-            f"{path}: {who} committed version {version} while this write was under way; nothing of it was written.\n"
+            f"{path}: {writer} committed version {version} while this write was under way; nothing of it was written.\n"
             "  Run the stage again; it then starts from that version."
         )
 
 
-class PartsMoved(StagebookError):
-    """Another run replaced parts of a table after they were compared, and from other inputs."""
+class PartitionsMoved(StagebookError):
+    """Another run replaced partitions of a table after they were compared, and from other inputs."""
 
     @classmethod
-    def of(cls, table: str, parts: Sequence[object]) -> Self:
+    def of(cls, table: str, partitions: Sequence[object]) -> Self:
         return cls(
-            f"table '{table}': another run has made {', '.join(map(str, parts))} from other inputs since the parts "
-            "were compared; nothing was written.\n"
-            "  Run the stage again: it compares anew."
+            f"table '{table}': another run has written {', '.join(map(str, partitions))} from other inputs since the "
+            "partitions were compared; nothing was written.\n"
+            "  Run the stage again: it compares them again."
         )
 
 
 class OverBudget(StagebookError):
-    """What is asked for is expected to cost more than the budget allows; nothing was started."""
+    """The run is expected to cost more than the budget allows; nothing was started."""
 
     exit_code = 3
 
     @classmethod
-    def of(cls, why: str) -> Self:
+    def of(cls, reason: str) -> Self:
         return cls(
-            f"over budget, nothing was started: {why}.\n"
+            f"over budget, nothing was started: {reason}.\n"
             "  `--dry-run` shows the stages' costs. Raise --max-cost or the key in `budget`, run a part\n"
-            "  (--only, --to), or take cheaper profiles."
+            "  (--only, --to), or choose cheaper profiles."
         )
 
 
 class JavaMissing(ConfigError):
-    """Spark is wanted, and there is no Java that it runs on."""
+    """The engine is Spark, and there is no Java that it runs on."""
 
     @classmethod
-    def of(cls, what: str) -> Self:
+    def of(cls, problem: str) -> Self:
         return cls(
-            f"the engine 'spark' needs Java 17 or 21, and {what}.\n"
+            f"the engine 'spark' needs Java 17 or 21, and {problem}.\n"
             "  Install it (Debian, Ubuntu: `apt-get install openjdk-17-jre-headless`; macOS: `brew install\n"
-            "  openjdk@17`; the conda environment has it), or set JAVA_HOME, or take `--engine pandas`, without Java."
+            "  openjdk@17`; the conda environment has it), or set JAVA_HOME, or use `--engine pandas`, without Java."
         )
 
 
 class SparkUnavailable(StagebookError):
-    """The Spark server does not start, or does not answer any more."""
+    """The Spark server does not start, or no longer answers."""
 
     @classmethod
-    def of(cls, what: str, why: str, *, log: str | None = None) -> Self:
+    def of(cls, server: str, reason: str, *, log: str | None = None) -> Self:
         where = f"\n  its log: {log}" if log else ""
         return cls(
-            f"{what}: {why}.{where}\n  `stagebook spark stop` ends all servers; the next stage starts a new one."
+            f"{server}: {reason}.{where}\n  `stagebook spark stop` ends all servers; the next stage starts a new one."
         )
 
 
 class TooLarge(PermanentError):
-    """More rows are asked for in this process than fit into it."""
+    """A result has more rows than fit into this process."""
 
     @classmethod
     def of(cls, rows: int, size_bytes: int, *, limit: str) -> Self:
@@ -274,27 +275,28 @@ class TrackingUnavailable(StagebookError):
     """The tracking server does not answer; the run's record is kept and can be sent later."""
 
     @classmethod
-    def of(cls, uri: str, why: str) -> Self:
+    def of(cls, uri: str, reason: str) -> Self:
         return cls(
-            f"tracking server {uri} does not answer ({why}).\n"
+            f"tracking server {uri} does not answer ({reason}).\n"
             "  Nothing is lost: the record of the run is kept and sent with the next call."
         )
 
 
 class BadGateRule(PermanentError):
-    """A rule of the validation gate cannot be meant as written."""
+    """A rule of the validation gate is not valid."""
 
     @classmethod
-    def of(cls, rule: object, why: str, *, name: str = "", allowed: Sequence[str] = ()) -> Self:
+    def of(cls, rule: object, reason: str, *, name: str = "", allowed: Sequence[str] = ()) -> Self:
         hint = f"{did_you_mean(name, allowed)}\n  allowed: {', '.join(allowed)}" if allowed else ""
-        return cls(f"gate rule {rule}: {why}.{hint}")
+        return cls(f"gate rule {rule}: {reason}.{hint}")
 
 
 class TrackingRefused(TrackingUnavailable):
-    """The tracking server answers, but does not take what it is told; waiting does not help."""
+    """The tracking server answers, but rejects the data; waiting does not help."""
 
     @classmethod
-    def of(cls, uri: str, why: str) -> Self:
+    def of(cls, uri: str, reason: str) -> Self:
         return cls(
-            f"tracking server {uri} refuses: {why}\n  The record of the run is kept; `stagebook track` sends it again."
+            f"tracking server {uri} refuses: {reason}\n"
+            "  The record of the run is kept; `stagebook sync` sends it again."
         )

@@ -1,6 +1,6 @@
-"""What MLflow finds as its plug-ins in a task: `databricks` and `databricks-uc` are databases of this machine.
+"""MLflow's plug-ins in a task: `databricks` and `databricks-uc` are databases of this machine.
 
-MLflow imports this while it is being imported itself, so nothing of it is imported before it is used.
+MLflow imports this while it is being imported itself, so it imports nothing of MLflow before that is used.
 """
 
 import os
@@ -22,7 +22,7 @@ models = emulator.plugins:model_files
 
 
 def tracking_store(store_uri: str | None = None, artifact_uri: str | None = None) -> Any:
-    """The tracking server of the workspace; its artifacts lie beside its database."""
+    """The tracking server of the workspace; its artifacts are beside its database."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     database = os.environ[DATABASE]
@@ -37,12 +37,12 @@ def registry_store(store_uri: str) -> Any:
 
 
 def model_files(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> Any:
-    """The files of a model: of the registry where they were logged, instead of through credentials of a cloud."""
-    from mlflow.store.artifact import models_artifact_repo as files
+    """The files of a model, read where they were logged instead of through a cloud's credentials."""
+    from mlflow.store.artifact import models_artifact_repo as repositories
 
-    if files.ModelsArtifactRepository._is_logged_model_uri(artifact_uri):
-        return files.ModelsArtifactRepository(artifact_uri, tracking_uri, registry_uri)
+    if repositories.ModelsArtifactRepository._is_logged_model_uri(artifact_uri):
+        return repositories.ModelsArtifactRepository(artifact_uri, tracking_uri, registry_uri)
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    logged = files.ModelsArtifactRepository.get_underlying_uri(artifact_uri)
-    return get_artifact_repository(str(logged), tracking_uri, registry_uri)
+    logged_uri = repositories.ModelsArtifactRepository.get_underlying_uri(artifact_uri)
+    return get_artifact_repository(str(logged_uri), tracking_uri, registry_uri)

@@ -1,4 +1,4 @@
-"""Parameters of a task with their dynamic value references filled in, by the rules of Databricks.
+"""Fills in the dynamic value references in parameters of a task, by the rules of Databricks.
 
 Source: https://docs.databricks.com/jobs/dynamic-value-references.html
 """
@@ -21,31 +21,31 @@ _PARTS = re.compile(r"`([^`]+)`|([A-Za-z0-9_-]+)")
 
 
 class UnknownReference(Exception):
-    """A reference into a known namespace that names nothing there."""
+    """A reference into a namespace of Databricks names nothing there."""
 
     @classmethod
-    def of(cls, text: str, name: str, known: Mapping[str, Any]) -> Self:
-        names = sorted(known)
-        return cls(f"{text}: there is no '{name}'.{did_you_mean(name, names)}\n  known: {', '.join(names)}")
+    def of(cls, text: str, name: str, values: Mapping[str, Any]) -> Self:
+        names = sorted(values)
+        return cls(f"{text}: there is no '{name}'.{did_you_mean(name, names)}\n  allowed: {', '.join(names)}")
 
 
 @dataclass(frozen=True)
 class Names:
-    """What references may name, by dotted name: `job.run_id`, `tasks.train.values.auc`.
+    """The values that references may name, by dotted name: `job.run_id`, `tasks.train.values.auc`.
 
-    Values of tasks keep their types; everything else is text.
+    Values of tasks have their types; everything else is text.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def __or__(self, more: Mapping[str, Any]) -> "Names":
-        return Names({**self.values, **more})
+    def __or__(self, values: Mapping[str, Any]) -> "Names":
+        return Names({**self.values, **values})
 
     def lookup(self, text: str) -> tuple[bool, Any]:
-        """Whether a text between braces is a reference, and what it stands for.
+        """Whether a text in braces is a reference, and its value.
 
         Raises:
-            UnknownReference: it is of a known namespace, and names nothing.
+            UnknownReference: it is of a namespace of Databricks, and names nothing.
         """
         path = _PATH.fullmatch(text[2:-2])
         if path is None:
@@ -59,27 +59,27 @@ class Names:
 
 
 def resolve(text: str, names: Names) -> str:
-    """The text with each reference replaced; what is none stays as it stands, silently.
+    """The text with each reference replaced; braces with anything else stay, as on Databricks.
 
-    A text takes the place of its reference as it is, every other value as JSON.
+    A reference to a text becomes this text, any other value becomes JSON.
 
     Raises:
         UnknownReference: see `Names.lookup`.
     """
 
-    def found(match: re.Match[str]) -> str:
-        known, value = names.lookup(match.group(0))
-        return to_text(value) if known else match.group(0)
+    def replacement(match: re.Match[str]) -> str:
+        is_reference, value = names.lookup(match.group(0))
+        return to_text(value) if is_reference else match.group(0)
 
-    return _REFERENCE.sub(found, text)
+    return _REFERENCE.sub(replacement, text)
 
 
 def to_text(value: Any) -> str:
-    """A value as a text: `true`, `[1, 2]`; a text is itself."""
+    """A value as text: `true`, `[1, 2]`; a text stays as it is."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def of_job(name: str, *, job_id: int, run_id: int, started_at: datetime) -> Names:
+def job_names(name: str, *, job_id: int, run_id: int, started_at: datetime) -> Names:
     """The names of one run of a job, without its parameters."""
     start = {
         "iso_date": f"{started_at:%Y-%m-%d}",
@@ -103,17 +103,17 @@ def of_job(name: str, *, job_id: int, run_id: int, started_at: datetime) -> Name
     )
 
 
-def of_input(item: Any) -> dict[str, Any]:
+def input_names(item: Any) -> dict[str, Any]:
     """The names of one iteration of a for-each task: `{{input}}`, and `{{input.key}}` of a mapping."""
     keys = item if isinstance(item, Mapping) else {}
     return {"input": item, **{f"input.{key}": value for key, value in keys.items()}}
 
 
-def parameters(base: Mapping[str, str], of_the_job: Mapping[str, str], names: Names) -> dict[str, str]:
-    """What reaches a notebook as widgets: the task's own, over which the job's win.
+def widgets(task_parameters: Mapping[str, str], job_parameters: Mapping[str, str], names: Names) -> dict[str, str]:
+    """The widgets of a notebook: the task's parameters and the job's, which win.
 
     Raises:
         UnknownReference: see `Names.lookup`.
     """
-    own = {name: resolve(text, names) for name, text in base.items() if name not in of_the_job}
-    return own | dict(of_the_job)
+    own = {name: resolve(text, names) for name, text in task_parameters.items() if name not in job_parameters}
+    return own | dict(job_parameters)

@@ -1,4 +1,4 @@
-"""What Databricks makes of the ends of tasks: whether a task starts, which way a condition goes, how a job ended.
+"""Databricks' rules for tasks that have ended: whether a task starts, which way a condition goes, how a job ends.
 
 Sources: https://docs.databricks.com/jobs/run-if.html and https://docs.databricks.com/jobs/if-else.html
 """
@@ -10,8 +10,8 @@ from typing import Any, Literal
 from stagebook.model.pipeline import RunIf
 
 
-class State(StrEnum):
-    """How a task ended; in lower case what `{{tasks.<task>.result_state}}` says."""
+class TaskState(StrEnum):
+    """How a task ended; `{{tasks.<task>.result_state}}` is the same in lower case."""
 
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
@@ -21,7 +21,7 @@ class State(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        return self in (State.FAILED, State.TIMEDOUT, State.UPSTREAM_FAILED)
+        return self in (TaskState.FAILED, TaskState.TIMEDOUT, TaskState.UPSTREAM_FAILED)
 
 
 JobState = Literal["SUCCESS", "SUCCESS_WITH_FAILURES", "FAILED"]
@@ -29,15 +29,15 @@ JobState = Literal["SUCCESS", "SUCCESS_WITH_FAILURES", "FAILED"]
 _HANDLES_FAILURES = (RunIf.ALL_FAILED, RunIf.AT_LEAST_ONE_FAILED)
 
 
-def decide(run_if: RunIf, upstream: Sequence[State]) -> State | None:
-    """How a task ends that does not start, given how all of its upstream tasks ended; None: it starts.
+def state_without_start(run_if: RunIf, upstream: Sequence[TaskState]) -> TaskState | None:
+    """How a task ends that does not start because of the states of its upstream tasks; None: it starts.
 
     An excluded task counts as a success, but where all are excluded the task is too, whatever its `run_if`.
     """
     if not upstream:
         return None
-    if all(state is State.EXCLUDED for state in upstream):
-        return State.EXCLUDED
+    if all(state is TaskState.EXCLUDED for state in upstream):
+        return TaskState.EXCLUDED
     failed = [state.is_failure for state in upstream]
     match run_if:
         case RunIf.ALL_SUCCESS | RunIf.NONE_FAILED:
@@ -52,21 +52,21 @@ def decide(run_if: RunIf, upstream: Sequence[State]) -> State | None:
             starts = any(failed)
     if starts:
         return None
-    return State.EXCLUDED if run_if in _HANDLES_FAILURES else State.UPSTREAM_FAILED
+    return TaskState.EXCLUDED if run_if in _HANDLES_FAILURES else TaskState.UPSTREAM_FAILED
 
 
-def behind(state: State, outcome: bool | None, wanted: str | None) -> State:
-    """What an upstream task is for one that waits for an outcome of it: excluded where it went the other way."""
-    if wanted is None or state is not State.SUCCESS:
+def branch_state(state: TaskState, outcome: bool | None, required: str | None) -> TaskState:
+    """The state of an upstream task for a task that requires an outcome of it: excluded if it has the other outcome."""
+    if required is None or state is not TaskState.SUCCESS:
         return state
-    return State.SUCCESS if wanted == ("true" if outcome else "false") else State.EXCLUDED
+    return TaskState.SUCCESS if required == ("true" if outcome else "false") else TaskState.EXCLUDED
 
 
 def holds(left: str, op: str, right: str) -> bool:
     """Whether a condition holds: equality compares texts, order compares numbers.
 
     Raises:
-        ValueError: an operand of a comparison of numbers is none.
+        ValueError: an operand is not a number although the operator compares numbers.
     """
     match op:
         case "EQUAL_TO":
@@ -85,13 +85,13 @@ def holds(left: str, op: str, right: str) -> bool:
             raise ValueError(f"a condition_task has no operator {op!r}")
 
 
-def result(graph: Mapping[str, Sequence[str]], states: Mapping[str, Any]) -> JobState:
-    """How a job ended: its leaves decide, the tasks that none depends on.
+def job_state(graph: Mapping[str, Sequence[str]], states: Mapping[str, Any]) -> JobState:
+    """How a job ended: its leaves decide, which are the tasks that no task depends on.
 
     Args:
         graph: task → the tasks that it depends on.
     """
-    inner = {up for above in graph.values() for up in above}
+    inner = {up for upstream in graph.values() for up in upstream}
     if any(states[name].is_failure for name in graph if name not in inner):
         return "FAILED"
     return "SUCCESS_WITH_FAILURES" if any(state.is_failure for state in states.values()) else "SUCCESS"

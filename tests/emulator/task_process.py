@@ -1,8 +1,8 @@
-"""One task: a notebook in a process of its own, with what Databricks would have put into it.
+"""Runs one task: a notebook in a process of its own, with `dbutils`, `display` and `spark` as on Databricks.
 
     python -m emulator.task_process FOLDER
 
-`FOLDER/order.json` says what to run; `values.json`, `error.json` and `executed.ipynb` are written beside it.
+`FOLDER/attempt.json` says what to run; `values.json`, `error.json` and `executed.ipynb` are written beside it.
 """
 
 import atexit
@@ -15,14 +15,14 @@ from typing import Any
 
 import nbformat
 
-from stagebook.execute.inprocess import run_cell
-from stagebook.notebook.cells import is_runnable
-from stagebook.notebook.read import load
-from stagebook.standins import Dbutils, NotebookExit, Vault
+from stagebook.dbutils import Dbutils, MappingSecrets, NotebookExit
+from stagebook.executor.in_process import run_cell
+from stagebook.notebooks.cells import is_runnable
+from stagebook.notebooks.read import load
 
 
 class FileTaskValues:
-    """Task values in a file, as others see them when the task has ended."""
+    """Task values in a file, which the workspace reads when the task has ended."""
 
     def __init__(self, file: Path, upstream: Mapping[str, Mapping[str, Any]]) -> None:
         self._file = file
@@ -38,22 +38,22 @@ class FileTaskValues:
 
 
 def main(folder: Path) -> int:
-    """Run the notebook; the exit status is 0 where it ended well."""
+    """Run the notebook; the exit status is 0 if it succeeded."""
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.display import display
 
-    order = json.loads((folder / "order.json").read_text())
+    attempt = json.loads((folder / "attempt.json").read_text())
     shell = InteractiveShell.instance()
     shell.user_ns["dbutils"] = Dbutils(
-        widgets=order["parameters"],
-        task_values=FileTaskValues(folder / "values.json", order["upstream"]),
-        secrets=Vault(order["secrets"]),
-        volumes=Path(order["volumes"]),
+        widgets=attempt["parameters"],
+        task_values=FileTaskValues(folder / "values.json", attempt["upstream"]),
+        secrets=MappingSecrets(attempt["secrets"]),
+        volumes=Path(attempt["volumes"]),
     )
     shell.user_ns["display"] = display
     if "SPARK_REMOTE" in os.environ:
         shell.user_ns["spark"] = _spark()
-    notebook = load(Path(order["notebook"]))
+    notebook = load(Path(attempt["notebook"]))
     error = _run(shell, notebook)
     nbformat.write(notebook, folder / "executed.ipynb")
     if error is None:
@@ -73,7 +73,7 @@ def _run(shell: Any, notebook: Any) -> BaseException | None:
 
 
 def _spark() -> Any:
-    """The session, which a cluster gives each notebook; tables are allowed what Databricks' own Delta allows."""
+    """A Spark session, as a cluster gives each notebook one; its Delta tables accept any properties, as on Databricks."""
     from pyspark.sql import SparkSession
 
     session = SparkSession.builder.getOrCreate()

@@ -1,6 +1,6 @@
-"""Unity Catalog's model registry over a database: it takes what the real one takes, and refuses the rest.
+"""Unity Catalog's model registry on a database: it accepts what the real one accepts, and refuses everything else.
 
-Its rules are read from MLflow's own client of it, `mlflow.store._unity_catalog.registry.rest_store`.
+The rules are those of MLflow's own client of it, `mlflow.store._unity_catalog.registry.rest_store`.
 """
 
 import re
@@ -18,24 +18,24 @@ _ONE_CONDITION = re.compile(r"\s*(name|run_id)\s*=\s*'[^']+'\s*")
 
 
 class UnityCatalog(SqlAlchemyStore):
-    """Models `catalog.schema.name`; searches take one condition and give neither tags nor aliases."""
+    """Models `catalog.schema.name`; searches accept one condition and return neither tags nor aliases."""
 
-    def create_registered_model(self, name: str, *args: Any, **words: Any) -> Any:
-        _three_levels(name)
-        return super().create_registered_model(name, *args, **words)
+    def create_registered_model(self, name: str, *args: Any, **keywords: Any) -> Any:
+        _check_three_levels(name)
+        return super().create_registered_model(name, *args, **keywords)
 
     def get_registered_model(self, name: str) -> Any:
-        _three_levels(name)
+        _check_three_levels(name)
         return super().get_registered_model(name)
 
-    def create_model_version(self, name: str, source: str, *args: Any, **words: Any) -> Any:
-        """The files need a signature with inputs and outputs."""
+    def create_model_version(self, name: str, source: str, *args: Any, **keywords: Any) -> Any:
+        """Refuses a model without a signature with inputs and outputs."""
         from mlflow.artifacts import download_artifacts
 
         signature = Model.load(download_artifacts(source)).signature
         if signature is None or signature.outputs is None:
             _refuse("All models in the Unity Catalog must be logged with a model signature.")
-        return super().create_model_version(name, source, *args, **words)
+        return super().create_model_version(name, source, *args, **keywords)
 
     def search_model_versions(
         self, filter_string: Any = None, max_results: Any = None, order_by: Any = None, page_token: Any = None
@@ -44,21 +44,21 @@ class UnityCatalog(SqlAlchemyStore):
             _refuse("Argument 'order_by' is unsupported for models in the Unity Catalog.")
         if filter_string is None or not _ONE_CONDITION.fullmatch(filter_string):
             _refuse(f"Unsupported filter query: {filter_string!r}. Use name = '...' or run_id = '...'")
-        found = super().search_model_versions(filter_string, max_results or 100, None, page_token)
-        return PagedList([_without_tags(version) for version in found], found.token)
+        page = super().search_model_versions(filter_string, max_results or 100, None, page_token)
+        return PagedList([_without_tags(version) for version in page], page.token)
 
     def search_registered_models(
         self, filter_string: Any = None, max_results: Any = None, order_by: Any = None, page_token: Any = None
     ) -> Any:
         if filter_string is not None or order_by is not None:
             _refuse("Argument 'filter_string' is unsupported for models in the Unity Catalog.")
-        found = super().search_registered_models(None, max_results or 100, None, page_token)
-        return PagedList([RegisteredModelSearch(name=model.name) for model in found], found.token)
+        page = super().search_registered_models(None, max_results or 100, None, page_token)
+        return PagedList([RegisteredModelSearch(name=model.name) for model in page], page.token)
 
-    def get_latest_versions(self, *args: Any, **words: Any) -> NoReturn:
+    def get_latest_versions(self, *args: Any, **keywords: Any) -> NoReturn:
         _refuse("Method 'get_latest_versions' is unsupported for models in the Unity Catalog.")
 
-    def transition_model_version_stage(self, *args: Any, **words: Any) -> NoReturn:
+    def transition_model_version_stage(self, *args: Any, **keywords: Any) -> NoReturn:
         _refuse("Method 'transition_model_version_stage' is unsupported for models in the Unity Catalog.")
 
 
@@ -74,10 +74,10 @@ def _without_tags(version: Any) -> ModelVersionSearch:
     )
 
 
-def _three_levels(name: str) -> None:
+def _check_three_levels(name: str) -> None:
     if len(name.split(".")) != 3:
-        _refuse(f"{name!r} is no name of a model in the Unity Catalog: catalog.schema.model")
+        _refuse(f"{name!r} is not the name of a model in the Unity Catalog: catalog.schema.model")
 
 
-def _refuse(why: str) -> NoReturn:
-    raise MlflowException(why, error_code=INVALID_PARAMETER_VALUE)
+def _refuse(reason: str) -> NoReturn:
+    raise MlflowException(reason, error_code=INVALID_PARAMETER_VALUE)

@@ -1,4 +1,4 @@
-"""A workspace in a folder: notebooks in processes of their own, volumes, a model registry, secrets."""
+"""Emulates a workspace in a folder: notebooks in processes of their own, volumes, a model registry, secrets."""
 
 import json
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from emulator.plugins import DATABASE, ENTRY_POINTS
-from emulator.schedule import Ended, Order
-from stagebook.notebook.databricks_source import is_databricks_source
+from emulator.schedule import Attempt, AttemptResult
+from stagebook.notebooks.databricks import is_databricks_source
 
 TESTS = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Runs notebooks. What a process leaves is in `folder`, under the name of its order.
+    """Runs notebooks. The files of an attempt are in `folder/tasks`, below the attempt's name.
 
     `spark` is the address of a Spark Connect server, and `token` its password; `packages` are folders of Python
-    packages that clusters have installed.
+    packages that all clusters have installed.
     """
 
     folder: Path
@@ -32,44 +32,46 @@ class Workspace:
 
     @property
     def volumes(self) -> Path:
-        """What `/Volumes` stands for."""
+        """The folder for `/Volumes`."""
         return self.folder / "Volumes"
 
     @property
     def database(self) -> str:
-        """What the tracking server and Unity Catalog's registry keep."""
+        """The database of the tracking server and of Unity Catalog's registry."""
         return f"sqlite:///{self.folder / 'mlflow.db'}"
 
-    def run(self, order: Order) -> Ended:
+    def run(self, attempt: Attempt) -> AttemptResult:
         """Execute a notebook in a fresh process, as a cluster gives each task a Python of its own."""
-        own = self.folder / "tasks" / order.name
-        own.mkdir(parents=True)
-        if fault := _no_notebook(order.notebook):
-            return Ended(error=fault)
-        told: dict[str, Any] = {**asdict(order), "notebook": str(order.notebook), "secrets": self.secrets}
-        told["volumes"] = str(self.volumes)
-        (own / "order.json").write_text(json.dumps(told))
-        command = [sys.executable, "-m", "emulator.task_process", str(own)]
-        with (own / "output.txt").open("w") as output:
+        folder = self.folder / "tasks" / attempt.name
+        folder.mkdir(parents=True)
+        if fault := _notebook_fault(attempt.notebook):
+            return AttemptResult(error=fault)
+        settings: dict[str, Any] = {**asdict(attempt), "notebook": str(attempt.notebook)}
+        settings |= {"secrets": self.secrets, "volumes": str(self.volumes)}
+        (folder / "attempt.json").write_text(json.dumps(settings))
+        command = [sys.executable, "-m", "emulator.task_process", str(folder)]
+        with (folder / "output.txt").open("w") as output:
             try:
                 code = subprocess.run(
                     command,
-                    cwd=order.notebook.parent,
+                    cwd=attempt.notebook.parent,
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    timeout=order.timeout_seconds,
+                    timeout=attempt.timeout_seconds,
                 ).returncode
             except subprocess.TimeoutExpired:
-                return Ended(_read(own / "values.json"), timed_out=True)
-        error = None if code == 0 else _read(own / "error.json").get("error", f"its process ended with {code}")
-        return Ended(_read(own / "values.json"), error)
+                return AttemptResult(_read(folder / "values.json"), timed_out=True)
+        error = None if code == 0 else _read(folder / "error.json").get("error", f"its process ended with {code}")
+        return AttemptResult(_read(folder / "values.json"), error)
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of this machine's Stagebook; what a cluster has instead."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STAGEBOOK_", "MLFLOW_"))}
-        own = {
+        """The variables of a cluster, without those of this machine's Stagebook and MLflow."""
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("STAGEBOOK_", "MLFLOW_"))
+        }
+        variables = {
             "PYTHONPATH": os.pathsep.join(map(str, [*self.packages, TESTS, self._plugins()])),
             DATABASE: self.database,
             "PYSPARK_PYTHON": sys.executable,
@@ -77,11 +79,11 @@ class Workspace:
             "MLFLOW_TRACKING_URI": "databricks",
         }
         if self.spark and self.token:
-            own |= {"SPARK_REMOTE": self.spark, "SPARK_CONNECT_AUTHENTICATE_TOKEN": self.token}
-        return kept | own
+            variables |= {"SPARK_REMOTE": self.spark, "SPARK_CONNECT_AUTHENTICATE_TOKEN": self.token}
+        return inherited | variables
 
     def _plugins(self) -> Path:
-        """A folder that Python takes for an installed package, by which MLflow finds its plug-ins."""
+        """A folder that looks like an installed package, so that MLflow finds its plug-ins."""
         folder = self.folder / "plugins"
         package = folder / "emulator-1.dist-info"
         if not package.exists():
@@ -91,8 +93,8 @@ class Workspace:
         return folder
 
 
-def _no_notebook(path: Path) -> str | None:
-    """Why a file cannot be run as a notebook: it is none to Databricks."""
+def _notebook_fault(path: Path) -> str | None:
+    """Why Databricks would not run a file as a notebook, or None."""
     if not path.is_file():
         return f"notebook {path} not found"
     if path.suffix == ".ipynb" or is_databricks_source(path.read_text(encoding="utf-8")):

@@ -22,22 +22,21 @@ INSIDES = {"rdd", "sparkContext", "_jvm", "_jdf", "_sc"}
 """Attributes that Spark Connect does not have."""
 
 ALLOWED = {
-    ("flightdelay/frames.py", "to_pandas", "collect"): "the guard itself: one row more than its limit, then it refuses",
-    ("stagebook/engines/polars.py", "PolarsEngine.cache", "collect"): "what caching is, on one machine",
-    ("stagebook/engines/polars.py", "PolarsEngine.count", "collect"): "one number",
-    ("stagebook/engines/polars.py", "PolarsEngine.to_arrow", "collect"): "the door that `to_pandas` guards",
-    ("stagebook/engines/fingerprints.py", "fingerprints", "collect"): "one row a part, streamed",
-    ("stagebook/engines/spark/engine.py", "SparkEngine.to_arrow", "toArrow"): "the door that `to_pandas` guards",
-    ("stagebook/engines/spark/engine.py", "SparkEngine.fingerprints", "toArrow"): "one row a part",
-    ("stagebook/engines/spark/catalog.py", "CatalogEngine.history", "toArrow"): "one row a version, of the log",
-    ("stagebook/engines/spark/catalog.py", "CatalogEngine._detail", "toArrow"): "one row",
-    ("stagebook/execute/host/embryo.py", "_leave", "collect"): "Python's garbage collector",
-    ("stagebook/engines/spark/session.py", "answer", "toArrow"): "a task a row, of the system tables that it asks",
-    ("stagebook/engines/spark/joins.py", "histogram", "toArrow"): "at most ten keys can have a tenth of the rows",
-    ("stagebook/engines/spark/types.py", "_refuse_loss", "toArrow"): "one row of an aggregate",
-    ("stagebook/tables/elsewhere.py", "_one_row", "collect"): "one row of an aggregate",
-    ("stagebook/tables/elsewhere.py", "_few_broken", "collect"): "five rows of each rule, by `head`",
-    ("stagebook/tables/elsewhere.py", "_few_repeated", "collect"): "five keys, by `head`",
+    ("stagebook/delta/polars_engine.py", "PolarsEngine.cache", "collect"): "what caching is, on one machine",
+    ("stagebook/delta/polars_engine.py", "PolarsEngine.count", "collect"): "one number",
+    ("stagebook/delta/polars_engine.py", "PolarsEngine.to_arrow", "collect"): "the door that `to_pandas` guards",
+    ("stagebook/delta/digests.py", "fingerprints", "collect"): "one row a partition, streamed",
+    ("stagebook/spark/engine.py", "SparkEngine.to_arrow", "toArrow"): "the door that `to_pandas` guards",
+    ("stagebook/spark/engine.py", "SparkEngine.fingerprints", "toArrow"): "one row a partition",
+    ("stagebook/spark/catalog.py", "CatalogEngine.history", "toArrow"): "one row a version, of the log",
+    ("stagebook/spark/catalog.py", "CatalogEngine._detail", "toArrow"): "one row",
+    ("stagebook/executor/kernels/prespawned.py", "_exit", "collect"): "Python's garbage collector",
+    ("stagebook/spark/session.py", "query", "toArrow"): "a row a task, of the system tables that it reads",
+    ("stagebook/spark/joins.py", "heavy_keys", "toArrow"): "at most ten keys can have a tenth of the rows",
+    ("stagebook/spark/types.py", "_refuse_lossy_casts", "toArrow"): "one row of an aggregate",
+    ("stagebook/tables/remote_check.py", "_single_row", "collect"): "one row of an aggregate",
+    ("stagebook/tables/remote_check.py", "_fetch_bad_rows", "collect"): "five rows of each rule, by `head`",
+    ("stagebook/tables/remote_check.py", "_fetch_repeated_keys", "collect"): "five keys, by `head`",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""The work that is measured, one body for all engines; and a process that does one piece of it.
+"""The work that is measured, the same code for all engines, and a process that runs one piece of it.
 
-`python -m stagebook.calibrate.work` reads `{engine, kind, table, other, out, spark}` from stdin and answers
-`{seconds, peak_bytes, start_seconds}`. Seconds are from and to Delta, the engine started.
+`python -m stagebook.calibrate.work` reads `{engine, kind, table, other, out, spark}` from stdin and prints
+`{seconds, peak_bytes, start_seconds}`. The seconds run from Delta to Delta, on a started engine.
 """
 
 import json
@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stagebook.engines.base import Engine, WriteOrder
+from stagebook.delta.engine import Engine, WriteOrder
 from stagebook.engines.open import open_engine
 from stagebook.model.pipeline import SparkSettings
 from stagebook.model.tables import Column, Kind, Layout, TableSchema
 
 EVENTS = TableSchema(
     "events",
-    "What is measured with: rows as wide as those of a table of facts.",
+    "Input of every measurement: rows as wide as those of a fact table.",
     (
         Column("id", Kind.INT64, "number of the row"),
         Column("at", Kind.TIMESTAMP, "an instant, rising"),
@@ -31,48 +31,48 @@ EVENTS = TableSchema(
         Column("code", Kind.INT16, "one of 1,000 codes"),
         Column("flag", Kind.BOOL, "yes or no"),
     ),
-    layout=Layout(why="In the order of time, as it is made."),
+    layout=Layout(reason="In time order, as it is generated."),
 )
 PEOPLE = TableSchema(
     "people",
-    "What events are joined to.",
+    "Joined to the events.",
     (
         Column("who", Kind.STRING, "name"),
         Column("age", Kind.INT32, "years"),
         Column("income", Kind.FLOAT64, "a number"),
     ),
-    layout=Layout(why="One file, read whole."),
+    layout=Layout(reason="One file, always read completely."),
 )
 
 
 def main() -> int:
-    """Do one piece of work and say what it took."""
+    """Run one piece of work and print its seconds and memory."""
     order = json.load(sys.stdin)
-    import narwhals  # noqa: F401  - every stage has imported these
+    import narwhals  # noqa: F401  - every stage imports these
     import pandas
     import pyarrow.compute  # noqa: F401
 
     started = time.perf_counter()
     engine = open_engine(order["engine"], SparkSettings(**order["spark"]))
-    engine.count(engine.frame(pandas.DataFrame({"a": [1]})))
+    engine.count(engine.from_local(pandas.DataFrame({"a": [1]})))
     start_seconds = time.perf_counter() - started
     started = time.perf_counter()
-    do(engine, order["kind"], Path(order["table"]), Path(order["other"]), Path(order["out"]))
+    run_work(engine, order["kind"], Path(order["table"]), Path(order["other"]), Path(order["out"]))
     seconds = time.perf_counter() - started
     print(json.dumps({"seconds": seconds, "peak_bytes": _peak_bytes(), "start_seconds": start_seconds}))
     return 0
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process has held. Linux counts into `ru_maxrss` what its parent held before exec."""
+    """Peak memory of this process. On Linux `ru_maxrss` includes the parent's memory before exec."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def do(engine: Engine, kind: str, table: Path, other: Path, out: Path) -> None:
-    """One piece of work, from Delta to Delta (a scan and a fit end in this process)."""
+def run_work(engine: Engine, kind: str, events: Path, people: Path, out: Path) -> None:
+    """Run one piece of work, from Delta to Delta (a scan and a fit end in this process)."""
     import narwhals as nw
 
     def read(path: Path, columns: list[str] | None = None) -> Any:
@@ -83,29 +83,29 @@ def do(engine: Engine, kind: str, table: Path, other: Path, out: Path) -> None:
     amount = nw.col("amount")
     match kind:
         case "scan":
-            kept = read(table, ["day", "amount", "code"]).filter(amount > 0.5)
-            engine.to_arrow(kept.select(amount.sum(), nw.col("code").max()).to_native())
+            filtered = read(events, ["day", "amount", "code"]).filter(amount > 0.5)
+            engine.to_arrow(filtered.select(amount.sum(), nw.col("code").max()).to_native())
         case "aggregate":
-            grouped = read(table, ["place", "code", "amount", "count"]).group_by("place", "code")
+            grouped = read(events, ["place", "code", "amount", "count"]).group_by("place", "code")
             _write(engine, grouped.agg(nw.len().alias("rows"), amount.mean(), nw.col("count").sum()), out)
         case "join":
-            joined = read(table).join(read(other), on="who", how="left")
+            joined = read(events).join(read(people), on="who", how="left")
             _write(engine, joined.with_columns(share=amount / nw.col("income")), out)
         case "window":
-            frame = read(table)
+            frame = read(events)
             before = nw.col("count").cum_sum().over("who", order_by=["at", "id"])
             mean = amount.mean().over("place")
             _write(engine, frame.with_columns(before=before, mean=mean), out)
         case "fit":
             columns = ["amount", "count", "code"]
-            frame = engine.to_arrow(read(table, columns).to_native()).to_pandas()
+            frame = engine.to_arrow(read(events, columns).to_native()).to_pandas()
             frame.fillna(0).to_numpy(dtype="float64").cumsum()
         case _:
             raise ValueError(f"no such kind of work: {kind}")
 
 
 def _write(engine: Engine, frame: Any, out: Path) -> None:
-    """The result as a new table: what a stage pays at its end."""
+    """Write the result as a new table, as a stage does at its end."""
     names = frame.collect_schema()
     schema = TableSchema(
         "out", "", tuple(Column(name, _kind(str(kind)), "", nullable=True) for name, kind in names.items())
@@ -116,10 +116,10 @@ def _write(engine: Engine, frame: Any, out: Path) -> None:
 
 
 def _kind(dtype: str) -> Kind:
-    known = {"String": Kind.STRING, "Int16": Kind.INT16, "Int32": Kind.INT32, "Boolean": Kind.BOOL, "Date": Kind.DATE}
+    kinds = {"String": Kind.STRING, "Int16": Kind.INT16, "Int32": Kind.INT32, "Boolean": Kind.BOOL, "Date": Kind.DATE}
     if dtype.startswith("Datetime"):
         return Kind.TIMESTAMP
-    return known.get(dtype) or (Kind.FLOAT64 if dtype.startswith("Float") else Kind.INT64)
+    return kinds.get(dtype) or (Kind.FLOAT64 if dtype.startswith("Float") else Kind.INT64)
 
 
 if __name__ == "__main__":

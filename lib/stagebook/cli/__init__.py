@@ -1,7 +1,8 @@
-"""The command line: `stagebook run`, `runs`, `models`, … Commands are imported when called."""
+"""The command line: one module a command group, imported when it is called; `options` declares shared flags once."""
 
 import os
 import sys
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,44 +10,74 @@ from cyclopts import App
 
 from stagebook.errors import StagebookError
 
-app = App(
-    name="stagebook",
-    help="Notebook stages in dependency order: reproducible, tracked, with truthful failures.",
-    version=lambda: version("stagebook"),
-    result_action="return_value",
-)
-app.command("stagebook.cli.run:run", name="run")
-app.command("stagebook.cli.batch:batch", name="batch")
-app.command("stagebook.cli.queue:app", name="queue")
-app.command("stagebook.cli.accept:accept", name="accept")
-app.command("stagebook.cli.runs:runs", name="runs")
-app.command("stagebook.cli.runs:track", name="track")
-app.command("stagebook.cli.reap:reap", name="reap")
-app.command("stagebook.cli.models:app", name="models")
-app.command("stagebook.cli.cost:cost", name="cost")
-app.command("stagebook.cli.advise:advise", name="advise")
-app.command("stagebook.cli.calibrate:calibrate", name="calibrate")
-app.command("stagebook.cli.spark:app", name="spark")
-app.command("stagebook.cli.tables:app", name="tables")
-app.command("stagebook.cli.export:app", name="export")
-app.command("stagebook.cli.importing:app", name="import")
-app.command("stagebook.cli.host:app", name="host")
+COMMANDS = {
+    "run": ("run:run", "Run the stages of a pipeline in dependency order."),
+    "accept": (
+        "accept:accept",
+        "Take the newest results of these stages for current, so that the next run does not run them again.",
+    ),
+    "runs": ("runs:app", "List the runs; close those whose runner was killed."),
+    "sync": ("sync:sync", "Send to MLflow what it lacks of a run; nothing is sent twice."),
+    "sweep": ("sweep:sweep", "Run the configurations of a sweep and compare them; stages that they share run once."),
+    "queue": ("queue:app", "Runs and sweeps that start when they may: within hours, by priority, before a deadline."),
+    "tables": ("tables:app", "The tables of a pipeline: what they are, what reads touch, maintenance of their files."),
+    "models": ("models:app", "Registered model versions: list them, roll the champion back."),
+    "cost": (
+        "cost:cost",
+        "Show what runs cost, estimated, from the system tables; runs that are missing there are written first.",
+    ),
+    "advise": (
+        "advise:advise",
+        "Show what would make the pipeline cheaper: sizes that would have been enough, and rules worth checking.",
+    ),
+    "databricks": ("databricks:app", "Export the pipeline as a Databricks job, import a job, check a bundle."),
+    "spark": ("spark:app", "The Spark server of this machine: start it, see it, stop it."),
+    "kernels": ("kernels:app", "The fork servers of this machine, from which kernels are forked: see them, stop them."),
+    "calibrate": (
+        "calibrate:calibrate",
+        "Measure each kind of work on each engine over sizes, and keep the result for this machine.",
+    ),
+}
+"""Command → where it is, and its first sentence: shown where commands are listed, so that none is imported for that."""
+
+
+def build_app(described: Collection[str]) -> App:
+    """The command line. Of the `described` commands all help is shown, for which they are imported."""
+    app = App(
+        name="stagebook",
+        help="Notebook stages in dependency order: reproducible, tracked, with truthful failures.",
+        version=lambda: version("stagebook"),
+        result_action="return_value",
+    )
+    for name, (target, summary) in COMMANDS.items():
+        options = {} if name in described else {"help": summary}
+        app.command(f"stagebook.cli.{target}", name=name, **options)
+    return app
+
+
+def call(words: list[str]) -> int:
+    """Run one command; gives its exit status.
+
+    Raises:
+        StagebookError: what a user can cause, with its words and its exit status.
+    """
+    return build_app(words[:1])(words) or 0
 
 
 def main(words: list[str] | None = None) -> None:
     """Run one command and exit with its status; an error that a user can cause ends in words."""
     try:
-        status = app(words)
+        status = call(sys.argv[1:] if words is None else words)
     except StagebookError as error:
         print(f"stagebook: {error}", file=sys.stderr)
         status = error.exit_code
     except KeyboardInterrupt:
         status = 130
     sys.stdout.flush()
-    sys.exit(status or 0)
+    sys.exit(status)
 
 
-def program() -> str:
+def program_name() -> str:
     """How this program was called, for commands that the user is told to type."""
     called = Path(sys.argv[0])
     name = os.path.relpath(called) if called.suffix == ".py" else f"{called.name} run"

@@ -2,37 +2,32 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from stagebook.cli.output import print_rows
+from stagebook.cli.options import Flag, ProjectOptions
+from stagebook.cli.output import Format, print_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from stagebook.cost.trend import Point
+    from stagebook.costs.trend import TrendPoint
     from stagebook.model.pipeline import Pipeline
-
-Files = Annotated[tuple[str, ...], Parameter(negative=())]
 
 
 def cost(
     *,
     by: str = "month,stage",
-    everything: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    everything: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
     sql: str | None = None,
-    trend: Annotated[bool, Parameter(negative=())] = False,
+    trend: Flag = False,
     since: str | None = None,
     plot: Path | None = None,
-    reconcile: Annotated[bool, Parameter(negative=())] = False,
+    reconcile: Flag = False,
     actual: Path | None = None,
-    output: Annotated[Literal["table", "csv", "json"], Parameter(name="--format")] = "table",
-    params: Files = (),
-    runs_dir: Path | None = None,
-    warehouse: Path | None = None,
+    output: Format = "table",
+    options: ProjectOptions = ProjectOptions(),
 ) -> int:
-    """Show what runs cost, estimated, from the system tables; runs that are not in them yet are entered first.
+    """Show what runs cost, estimated, from the system tables; runs that are missing there are written first.
 
     Parameters
     ----------
@@ -51,64 +46,66 @@ def cost(
     reconcile:
         Job run by job run instead: the estimate, and what Databricks billed, from the workspace's system tables.
     actual:
-        Folder of Delta tables to take for the workspace's, instead of asking Spark (implies --reconcile).
+        Folder of Delta tables to use as the workspace's, instead of asking Spark (implies --reconcile).
     output:
         How to print the answer.
-    params:
-        Parameter file that says where runs and tables are (default: dev.yaml).
-    runs_dir:
-        Folder of the run records.
-    warehouse:
-        Folder of tables, files and tracking data.
     """
+    pipeline = options.load()
+    if reconcile or actual is not None:
+        from stagebook.cli.cost_reconcile import print_reconciliation
+
+        print_reconciliation(pipeline, actual, output)
+    elif trend or since or plot:
+        _print_trend(pipeline, since, plot, output)
+    else:
+        _print_costs(pipeline, sql or _sql(by, None if everything else pipeline.name), output)
+    return 0
+
+
+def _sql(by: str, pipeline: str | None) -> str:
+    from stagebook.system_tables.queries import cost_by
+
+    return cost_by([name for name in by.split(",") if name], pipeline)
+
+
+def _print_costs(pipeline: "Pipeline", sql: str, output: Format) -> None:
     from datetime import UTC, datetime
 
-    from stagebook.cli.places import pipeline
-    from stagebook.ledger.post import catch_up
-    from stagebook.ledger.questions import ask, cost_by
+    from stagebook.system_tables.queries import run_query
+    from stagebook.system_tables.write import write_missing_runs
 
-    found = pipeline(params, warehouse, runs_dir)
-    if reconcile or actual is not None:
-        from stagebook.cli.reconciling import show
-
-        return show(found, actual, output)
-    if trend or since or plot:
-        return _trend(found, since, plot, output)
-    names = [name for name in by.split(",") if name]
-    text = sql or cost_by(names, None if everything else found.name)
-    catch_up(found.places.runs, found.places.tables, datetime.now(UTC).date())
-    _print(ask(text, found.places.tables), output)
-    return 0
+    write_missing_runs(pipeline.paths.runs, pipeline.paths.tables, datetime.now(UTC).date())
+    rows = run_query(sql, pipeline.paths.tables)
+    print_rows(rows.column_names, rows.to_pylist(), output)
 
 
-def _trend(found: "Pipeline", since: str | None, plot: Path | None, output: str) -> int:
+def _print_trend(pipeline: "Pipeline", since: str | None, plot: Path | None, output: Format) -> None:
     from dataclasses import asdict
 
-    from stagebook.cost.trend import compare, place_of, points
+    from stagebook.atomic import write_text
+    from stagebook.costs.trend import compare, index_since, trend_points
     from stagebook.errors import ConfigError
-    from stagebook.storage.atomic import write_text
-    from stagebook.storage.runs import History
+    from stagebook.runs.folders import PipelineHistory
 
-    told = points(reversed(list(History(found.places.runs, found.name))))
-    if not told:
-        raise ConfigError(f"no run of pipeline '{found.name}' has succeeded yet in {found.places.runs}.")
-    place = place_of(told, since)
+    points = trend_points(reversed(list(PipelineHistory(pipeline.paths.runs, pipeline.name))))
+    if not points:
+        raise ConfigError(f"no run of pipeline '{pipeline.name}' has succeeded yet in {pipeline.paths.runs}.")
+    index = index_since(points, since)
     if plot is not None:
-        from stagebook.report.trend import svg
+        from stagebook.report.trend_chart import trend_svg
 
-        write_text(plot, svg(told, f"{found.name}: cost and time of {len(told)} runs"))
+        write_text(plot, trend_svg(points, f"{pipeline.name}: cost and time of {len(points)} runs"))
     if output == "table":
-        rows = [_row(point) for point in told]
+        rows = [_row(point) for point in points]
     else:
-        rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in told]
+        rows = [asdict(point) | {"changes": ", ".join(point.changes), "commit": point.commit[:10]} for point in points]
     print_rows(list(rows[0]), rows, output)
-    if place is not None:
-        print(compare(told, place).to_text(), file=sys.stdout if output == "table" else sys.stderr)
-    return 0
+    if index is not None:
+        print(compare(points, index).to_text(), file=sys.stdout if output == "table" else sys.stderr)
 
 
-def _row(point: "Point") -> dict[str, str]:
-    """A run in what a terminal of 80 columns has room for."""
+def _row(point: "TrendPoint") -> dict[str, str]:
+    """A run as a row that fits into a terminal of 80 columns."""
     return {
         "run": point.run_id,
         "commit": point.commit[:7],
@@ -118,7 +115,3 @@ def _row(point: "Point") -> dict[str, str]:
         "reused": f"{point.reused}/{point.stages}",
         "changes": ", ".join(point.changes),
     }
-
-
-def _print(answer: "pa.Table", output: str) -> None:
-    print_rows(answer.column_names, answer.to_pylist(), output)

@@ -1,34 +1,28 @@
-"""`stagebook runs` and `stagebook track`: what has run, and what MLflow has not been told yet."""
+"""`stagebook runs`: what has run, and closing what a killed runner left open."""
 
-from pathlib import Path
-from typing import Annotated
+from cyclopts import App
 
-from cyclopts import Parameter
+from stagebook.cli.options import ProjectOptions, warn
 
-Files = Annotated[tuple[str, ...], Parameter(negative=())]
+app = App(name="runs", help="List the runs; close those whose runner was killed.")
 
 
-def runs(*, params: Files = (), runs_dir: Path | None = None, last: int = 20) -> int:
-    """List the runs: id, status, seconds, stages done, report.
+@app.default
+def list_runs(*, options: ProjectOptions = ProjectOptions(), last: int = 20) -> int:
+    """List the runs: id, status, exit status, stages done, report.
 
     Parameters
     ----------
-    params:
-        Parameter file that says where runs are (default: dev.yaml).
-    runs_dir:
-        Folder of the run records.
     last:
         How many, counted from the newest.
     """
     from rich.console import Console
     from rich.table import Table
 
-    from stagebook.cli.places import pipeline
-    from stagebook.storage.runs import existing
+    from stagebook.runs.folders import existing
 
-    places = pipeline(params, None, runs_dir).places
     table = Table("run", "pipeline", "status", "exit", "stages", "report", box=None)
-    for folder in existing(places.runs)[-last:]:
+    for folder in existing(options.load().paths.runs)[-last:]:
         record = folder.load()
         if record is None:
             continue
@@ -41,39 +35,16 @@ def runs(*, params: Files = (), runs_dir: Path | None = None, last: int = 20) ->
     return 0
 
 
-def track(
-    run: str | None = None,
-    /,
-    *,
-    params: Files = (),
-    runs_dir: Path | None = None,
-    warehouse: Path | None = None,
-) -> int:
-    """Tell MLflow what it has not been told yet about a run; nothing is told twice.
+@app.command
+def reap(*, options: ProjectOptions = ProjectOptions()) -> int:
+    """Close the runs whose runner was killed: record, report, MLflow and system tables say so. They can be resumed."""
+    from datetime import UTC, datetime
 
-    Parameters
-    ----------
-    run:
-        The run id (default: the last run).
-    params:
-        Parameter file that names the tracking server (default: dev.yaml).
-    runs_dir:
-        Folder of the run records.
-    warehouse:
-        Folder of tables, files and tracking data.
-    """
-    from stagebook.cli.places import pipeline
-    from stagebook.errors import ConfigError
-    from stagebook.model.record import RunStatus
-    from stagebook.storage.runs import find
-    from stagebook.track import database, sync
+    from stagebook.runner.reap import reap as close_killed_runs
 
-    found = pipeline(params, warehouse, runs_dir)
-    folder = find(found.places.runs, run)
-    record = folder.load()
-    if record is None:
-        raise ConfigError(f"run '{folder.run_id}' was never started.")
-    database.prepare(found.tracking)
-    linked = sync.sync(record, found.tracking, folder.path, final=record.status is not RunStatus.RUNNING)
-    print(f"run {record.run_id} is MLflow run {linked['run_id']} at {linked['tracking_uri']}")
+    closed = close_killed_runs(options.load(), "stagebook run", lambda: datetime.now(UTC), warn)
+    for run_id in closed:
+        print(f"{run_id}  closed as interrupted: its runner was killed")
+    if not closed:
+        print("no run was left open")
     return 0

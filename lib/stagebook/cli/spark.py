@@ -1,33 +1,28 @@
 """`stagebook spark`: the Spark server of this machine, which stages start by themselves and share."""
 
 import json as jsonlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
+
+from stagebook.cli.options import JsonFlag, ParamsOptions
 
 if TYPE_CHECKING:
-    from stagebook.engines.spark.server import Server
-    from stagebook.model.pipeline import SparkSettings
+    from stagebook.spark.server import Server
 
 app = App(name="spark", help="The Spark server of this machine: start it, see it, stop it.")
-Files = Annotated[tuple[str, ...], Parameter(negative=())]
 
 
 @app.command
-def start(*, params: Files = ()) -> int:
+def start(*, options: ParamsOptions = ParamsOptions()) -> int:
     """Start the server, unless it runs, and wait until it answers; stages start it by themselves.
 
     Exit status: 0 it runs, 1 it does not start, 2 there is no Java 17 or 21, or Spark is elsewhere.
-
-    Parameters
-    ----------
-    params:
-        Parameter file that says how large it is and how long it waits (default: dev.yaml).
     """
-    from stagebook.engines.spark import server
     from stagebook.errors import ConfigError
+    from stagebook.spark import server
 
-    settings = _settings(params)
+    settings = options.load().spark
     if not settings.needs_server:
         raise ConfigError(f"spark.remote is {settings.remote}: there is no server of this machine to start.")
     print(_to_text(server.ensure(settings)))
@@ -35,48 +30,34 @@ def start(*, params: Files = ()) -> int:
 
 
 @app.command
-def stop(*, params: Files = ()) -> int:
-    """Stop your servers on this machine; what computes on them fails and may be retried.
+def stop(*, options: ParamsOptions = ParamsOptions()) -> int:
+    """Stop your servers on this machine; what computes on them fails and may be retried."""
+    from stagebook.spark import server
 
-    Parameters
-    ----------
-    params:
-        Parameter file: stop only its server (default: all that are yours).
-    """
-    from stagebook.engines.spark import server
-
-    stopped = server.stop(_settings(params) if params else None)
-    print("\n".join(f"stopped process {one.pid}" for one in stopped) or "no Spark server runs")
+    stopped = server.stop(options.load().spark if options.params else None)
+    print("\n".join(f"stopped process {ended.pid}" for ended in stopped) or "no Spark server runs")
     return 0
 
 
 @app.command
-def status(*, params: Files = (), json: Annotated[bool, Parameter(negative=())] = False) -> int:
+def status(*, options: ParamsOptions = ParamsOptions(), json: JsonFlag = False) -> int:
     """Show your servers on this machine: process, size, address, log.
 
     Exit status: 0 one runs, 1 none does.
 
     Parameters
     ----------
-    params:
-        Parameter file: show only its server (default: all that are yours).
     json:
         Print a list of JSON objects.
     """
-    from stagebook.engines.spark import server
+    from stagebook.spark import server
 
-    found = [one for one in [server.running(_settings(params))] if one] if params else list(server.everyone())
+    servers = server.running_servers(options.load().spark if options.params else None)
     if json:
-        print(jsonlib.dumps([one.describe() for one in found], indent=2))
+        print(jsonlib.dumps([running.describe() for running in servers], indent=2))
     else:
-        print("\n".join(map(_to_text, found)) or "no Spark server runs; a stage with the engine spark starts it")
-    return 0 if found else 1
-
-
-def _settings(params: tuple[str, ...]) -> "SparkSettings":
-    from stagebook.cli.places import pipeline
-
-    return pipeline(params, None, None).spark
+        print("\n".join(map(_to_text, servers)) or "no Spark server runs; a stage with the engine spark starts it")
+    return 0 if servers else 1
 
 
 def _to_text(server: "Server") -> str:

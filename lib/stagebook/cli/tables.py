@@ -1,4 +1,4 @@
-"""`stagebook tables`: what the tables are, what reads of them touch, and care for their files."""
+"""`stagebook tables`: list and describe tables, explain what a read touches, and maintain their files."""
 
 import json as jsonlib
 from pathlib import Path
@@ -7,59 +7,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from stagebook.cli.options import Flag, JsonFlag, TablesOptions, Words
+
 if TYPE_CHECKING:
     from stagebook.model.pipeline import Pipeline
     from stagebook.tables.warehouse import Warehouse
 
-app = App(name="tables", help="The tables of a pipeline: what they are, what reads touch, care for their files.")
-Files = Annotated[tuple[str, ...], Parameter(negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
+app = App(name="tables", help="The tables of a pipeline: what they are, what reads touch, maintenance of their files.")
 
 
 @app.command(name="list")
-def list_tables(*, params: Files = (), warehouse: Path | None = None, json: Flag = False) -> int:
+def list_tables(*, options: TablesOptions = TablesOptions(), json: JsonFlag = False) -> int:
     """List all tables: those that exist, and those that stages of the parameter file are yet to write.
 
     Parameters
     ----------
-    params:
-        Parameter file that says where tables are (default: dev.yaml).
-    warehouse:
-        Folder of tables, files and tracking data.
     json:
         Print a list of JSON objects.
     """
-    from stagebook.cli import table_texts as texts
-    from stagebook.tables import care
+    from stagebook.cli import tables_text
+    from stagebook.tables import maintenance
 
-    pipeline, tables = _opened(params, warehouse)
-    found = care.listed(tables, pipeline.stages.values())
-    return _show([one.to_json() for one in found], json, texts.listing(found))
+    pipeline, tables = _pipeline_and_tables(options)
+    listings = maintenance.list_tables(tables, pipeline.stages.values())
+    return _show([listing.to_json() for listing in listings], json, tables_text.table_list(listings))
 
 
 @app.command
-def describe(name: str, /, *, params: Files = (), warehouse: Path | None = None, json: Flag = False) -> int:
+def describe(name: str, /, *, options: TablesOptions = TablesOptions(), json: JsonFlag = False) -> int:
     """Describe a table: columns with units, layout, files and rows, protocol, which engines can use it.
 
     Parameters
     ----------
     name:
         The table.
-    params:
-        Parameter file that says where tables are (default: dev.yaml).
-    warehouse:
-        Folder of tables, files and tracking data.
     json:
         Print a JSON object.
     """
-    from stagebook.cli import table_texts as texts
-    from stagebook.tables import care
+    from stagebook.cli import tables_text
+    from stagebook.tables import maintenance
 
-    _, tables = _opened(params, warehouse)
-    found = care.describe(tables, name)
-    warning = care.too_small(found.partitions)
-    told = {**found.to_json(), "name": name, "path": str(tables.path(name)), "small_partitions": warning}
-    return _show(told, json, texts.description(name, str(tables.path(name)), found, warning))
+    _, tables = _pipeline_and_tables(options)
+    description, path = maintenance.describe(tables, name), str(tables.path(name))
+    warning = maintenance.small_partitions_warning(description.partitions)
+    fields = {**description.to_json(), "name": name, "path": path, "small_partitions": warning}
+    return _show(fields, json, tables_text.description(name, path, description, warning))
 
 
 @app.command
@@ -68,9 +60,8 @@ def history(
     /,
     *,
     last: Annotated[int, Parameter(validator=Number(gte=1))] = 20,
-    params: Files = (),
-    warehouse: Path | None = None,
-    json: Flag = False,
+    options: TablesOptions = TablesOptions(),
+    json: JsonFlag = False,
 ) -> int:
     """List the versions of a table, newest first: when, by which run, stage and attempt, and how large.
 
@@ -80,19 +71,15 @@ def history(
         The table.
     last:
         How many, counted from the newest.
-    params:
-        Parameter file that says where tables are (default: dev.yaml).
-    warehouse:
-        Folder of tables, files and tracking data.
     json:
         Print a list of JSON objects.
     """
-    from stagebook.cli import table_texts as texts
-    from stagebook.tables import care
+    from stagebook.cli import tables_text
+    from stagebook.tables import maintenance
 
-    _, tables = _opened(params, warehouse)
-    found = care.history(tables, name, last)
-    return _show([change.to_json() for change in found], json, texts.changes(found))
+    _, tables = _pipeline_and_tables(options)
+    commits = maintenance.history(tables, name, last)
+    return _show([commit.to_json() for commit in commits], json, tables_text.history(commits))
 
 
 @app.command
@@ -100,13 +87,12 @@ def explain(
     name: str,
     /,
     *,
-    where: Files = (),
+    where: Words = (),
     columns: str | None = None,
-    params: Files = (),
-    warehouse: Path | None = None,
-    json: Flag = False,
+    options: TablesOptions = TablesOptions(),
+    json: JsonFlag = False,
 ) -> int:
-    """Tell what a read touches: files, row groups and bytes, and what each condition rules out.
+    """Show what a read touches: files, row groups and bytes, and what each condition rules out.
 
     Parameters
     ----------
@@ -116,26 +102,22 @@ def explain(
         A condition such as 'month = 12' or 'dest in [SAN, LAX]' (repeatable, joined by and).
     columns:
         The columns that are read, comma-separated (default: all).
-    params:
-        Parameter file that says where tables are (default: dev.yaml).
-    warehouse:
-        Folder of tables, files and tracking data.
     json:
         Print a JSON object.
     """
-    from stagebook.cli import table_texts as texts
-    from stagebook.params import conditions
-    from stagebook.tables import care
+    from stagebook.cli import tables_text
+    from stagebook.config.flags import parse_condition
+    from stagebook.tables import maintenance
 
-    _, tables = _opened(params, warehouse)
-    wanted = None if columns is None else [column.strip() for column in columns.split(",")]
-    found = care.explain(tables, name, wanted, [conditions.parse(text) for text in where])
-    return _show(found.to_json(), json, texts.reading(name, found))
+    _, tables = _pipeline_and_tables(options)
+    names = None if columns is None else [column.strip() for column in columns.split(",")]
+    explanation = maintenance.explain(tables, name, names, [parse_condition(text) for text in where])
+    return _show(explanation.to_json(), json, tables_text.read_explanation(name, explanation))
 
 
 @app.command
 def optimize(
-    name: str, /, *, dry_run: Flag = False, params: Files = (), warehouse: Path | None = None, json: Flag = False
+    name: str, /, *, dry_run: Flag = False, options: TablesOptions = TablesOptions(), json: JsonFlag = False
 ) -> int:
     """Put the files of a table into its declared layout, by Z-order or compaction; rows stay as they are.
 
@@ -144,20 +126,16 @@ def optimize(
     name:
         The table.
     dry_run:
-        Say what would be done, and write nothing.
-    params:
-        Parameter file that says where tables are (default: dev.yaml).
-    warehouse:
-        Folder of tables, files and tracking data.
+        Show what would be done, and write nothing.
     json:
         Print a JSON object.
     """
-    from stagebook.cli import table_texts as texts
-    from stagebook.tables import care
+    from stagebook.cli import tables_text
+    from stagebook.tables import maintenance
 
-    _, tables = _opened(params, warehouse)
-    found = care.optimize(tables, name, dry_run=dry_run)
-    return _show(found.to_json(), json, texts.optimized(name, found))
+    _, tables = _pipeline_and_tables(options)
+    result = maintenance.optimize(tables, name, dry_run=dry_run)
+    return _show(result.to_json(), json, tables_text.optimize_result(name, result))
 
 
 @app.command
@@ -167,10 +145,9 @@ def vacuum(
     *,
     older_than: Annotated[float, Parameter(validator=Number(gte=0))] = 168.0,
     apply: Flag = False,
-    params: Files = (),
-    warehouse: Path | None = None,
+    options: TablesOptions = TablesOptions(),
     runs_dir: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
-    json: Flag = False,
+    json: JsonFlag = False,
 ) -> int:
     """Show the data files that nobody needs any more, and with --apply remove them.
 
@@ -184,10 +161,6 @@ def vacuum(
         Hours for which a version is kept after another one has replaced it.
     apply:
         Remove the files; without it they are only shown.
-    params:
-        Parameter file that says where tables and runs are (default: dev.yaml).
-    warehouse:
-        Folder of tables, files and tracking data.
     runs_dir:
         Folder of run records, instead of the parameter file's (repeatable).
     json:
@@ -195,26 +168,26 @@ def vacuum(
     """
     from datetime import UTC, datetime, timedelta
 
-    from stagebook.cli import table_texts as texts
-    from stagebook.tables import pins
-    from stagebook.tables.sweep import sweep
+    from stagebook.cli import tables_text
+    from stagebook.tables import retention
+    from stagebook.tables.vacuum import apply_vacuum, propose_vacuum
 
-    pipeline, tables = _opened(params, warehouse)
-    folders = list(runs_dir) or [pipeline.places.runs]
-    kept = pins.kept(folders)
-    now, hours = datetime.now(UTC), timedelta(hours=older_than)
-    found = sweep(tables, name, kept, older_than=hours, now=now, apply=apply)
-    return _show(found.to_json(), json, texts.swept(name, found, len(kept), folders))
+    pipeline, tables = _pipeline_and_tables(options)
+    folders = list(runs_dir) or [pipeline.paths.runs]
+    runs = retention.kept_runs(folders)
+    plan = propose_vacuum(tables, name, runs, older_than=timedelta(hours=older_than), now=datetime.now(UTC))
+    if apply:
+        plan = apply_vacuum(plan)
+    return _show(plan.to_json(), json, tables_text.vacuum_plan(name, plan, len(runs), folders))
 
 
-def _opened(params: tuple[str, ...], warehouse: Path | None) -> "tuple[Pipeline, Warehouse]":
-    from stagebook.cli.places import pipeline
+def _pipeline_and_tables(options: TablesOptions) -> "tuple[Pipeline, Warehouse]":
     from stagebook.tables.warehouse import Warehouse
 
-    found = pipeline(params, warehouse, None)
-    return found, Warehouse.local(found.places)
+    pipeline = options.load()
+    return pipeline, Warehouse.local(pipeline.paths)
 
 
-def _show(told: Any, json: bool, text: str) -> int:
-    print(jsonlib.dumps(told, indent=2, ensure_ascii=False) if json else text)
+def _show(data: Any, json: bool, text: str) -> int:
+    print(jsonlib.dumps(data, indent=2, ensure_ascii=False) if json else text)
     return 0

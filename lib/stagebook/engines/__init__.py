@@ -1,1 +1,4 @@
-"""What computes on tables: one Protocol, and the only doors to delta-rs, pandas and Spark."""
+"""Opening an engine by its name, and choosing one: calibration, this machine's facts, and the decision between them.
+
+Called by the planner, the executor, the notebook API (`stage`) and `calibrate`.
+"""

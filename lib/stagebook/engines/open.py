@@ -1,8 +1,8 @@
-"""Engines by the name that a parameter file gives them; what is heavy is imported here, when it is chosen."""
+"""Opens an engine by its name in a parameter file, and imports it only then."""
 
 from typing import Literal, get_args
 
-from stagebook.engines.base import Engine
+from stagebook.delta.engine import Engine
 from stagebook.model.pipeline import SparkSettings
 
 EngineName = Literal["pandas", "polars", "spark"]
@@ -13,23 +13,23 @@ def open_engine(name: str, spark: SparkSettings) -> Engine:
     """The engine of this name; `spark` says where Spark computes.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is no engine of this name.
     """
     match name:
         case "pandas":
-            from stagebook.engines.local import LocalEngine
+            from stagebook.delta.pandas_engine import LocalEngine
 
             return LocalEngine()
         case "polars":
-            from stagebook.engines.polars import PolarsEngine
+            from stagebook.delta.polars_engine import PolarsEngine
 
             return PolarsEngine()
         case "spark" if spark.catalog and spark.schema:
-            from stagebook.engines.spark.catalog import CatalogEngine
+            from stagebook.spark.catalog import CatalogEngine
 
             return CatalogEngine(spark, spark.catalog, spark.schema)
         case "spark":
-            from stagebook.engines.spark.engine import SparkEngine
+            from stagebook.spark.engine import SparkEngine
 
             return SparkEngine(spark)
         case _:

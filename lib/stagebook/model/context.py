@@ -1,4 +1,4 @@
-"""What a running stage knows of its run: written by the runner, read by `stagebook.stage`."""
+"""The context of a running stage: written by the runner, read by `stagebook.stage`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,18 +11,18 @@ VARIABLE = "STAGEBOOK_CONTEXT"
 """The environment variable that names the context's file in a kernel."""
 
 MAX_SCRAP_BYTES = 48 * 1024
-"""Databricks' limit of a task value; the same for scraps, so that a pipeline that runs here runs there."""
+"""Databricks' limit of a task value, used for scraps too, so that a pipeline that runs here also runs there."""
 
 REGISTRY = ".registry.json"
-"""Ends the name of the file in which an attempt keeps how it has used the model registry."""
+"""Suffix of the file in which an attempt records its use of the model registry."""
 
 
 @dataclass(frozen=True)
 class StageContext:
-    """One attempt as its kernel sees it. `inputs` pins the version of each table in `reads`.
+    """What the kernel of one attempt gets from the run. `inputs` are the pinned versions of the tables in `reads`.
 
-    To a notebook of Databricks, `widgets` are what its job passes (None: it is no such notebook), and `task_values` are
-    those of its upstream that it may read: task → key → value.
+    For a Databricks notebook, `widgets` are the values that a job would pass (None for any other notebook), and
+    `task_values` are those of upstream stages that it may read: task → key → value.
     """
 
     run_id: str
@@ -54,6 +54,6 @@ class StageContext:
     def from_json(cls, value: dict[str, Any]) -> Self:
         paths = {key: Path(value[key]) for key in ("run_folder", "warehouse", "tables")}
         lists = {key: tuple(value[key]) for key in ("reads", "writes")}
-        parts = {"tracking": Tracking(**value["tracking"]), "spark": SparkSettings(**value["spark"])}
+        settings = {"tracking": Tracking(**value["tracking"]), "spark": SparkSettings(**value["spark"])}
         external = {name: Path(path) for name, path in value["external"].items()}
-        return cls(**{**value, **paths, **lists, **parts, "external": external})
+        return cls(**{**value, **paths, **lists, **settings, "external": external})

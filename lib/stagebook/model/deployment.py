@@ -1,4 +1,4 @@
-"""How a pipeline is deployed as a Databricks job: what its parameter file says of that, resolved per target."""
+"""Settings of a pipeline as a Databricks job, resolved per target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ Mode = Literal["development", "production"]
 
 @dataclass(frozen=True)
 class ClusterProfile:
-    """What a stage of one profile computes on.
+    """The compute of the stages of one profile.
 
-    `workers` is a number (0: a single node) or the bounds of autoscaling. `spot` means the workers; the driver
+    `workers` is a number (0: a single node) or the bounds of autoscaling. `spot` applies to the workers; the driver
     is always on demand. `serverless` means no cluster at all.
     """
 
@@ -24,13 +24,13 @@ class ClusterProfile:
 
     @property
     def single_node(self) -> bool:
-        """Whether there are no workers, ever."""
+        """Whether the cluster never has workers."""
         return self.workers == 0
 
 
 @dataclass(frozen=True)
 class Target:
-    """One workspace and way to deploy to it. Tables are `catalog.schema.name`, files in the volume."""
+    """A workspace to deploy to, and how. Tables are `catalog.schema.name`, files are in the volume."""
 
     name: str
     mode: Mode
@@ -46,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the job starts by itself. Quartz: seconds first, and `?` for one of the two days."""
+    """When the job starts by itself. The Quartz expression has seconds first, and `?` for one of the two days."""
 
     quartz_cron_expression: str
     timezone_id: str = "UTC"
@@ -55,7 +55,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class ServingEndpoint:
-    """A model serving endpoint for the champion. `version` is what it serves unless a deployment says another."""
+    """A model serving endpoint for the champion. It serves `version` unless a deployment sets another."""
 
     name: str
     version: str | None = None
@@ -68,10 +68,10 @@ class ServingEndpoint:
 class Deployment:
     """The job around the stages.
 
-    `packages` are folders of Python packages, from the project's root, that the wheel carries; `requirements` what
-    the runtime lacks. `notices` maps an event (`on_failure`) to addresses, `webhooks` to ids of notification
-    destinations. `sweeps` are jobs of their own: name → how many configurations run at once. `job` and `bundle` are
-    merge patches (RFC 7386) over what is derived.
+    `packages` are folders of Python packages, from the project's root, that the wheel contains; `requirements` are what
+    the runtime lacks. `email_notifications` maps an event (`on_failure`) to addresses, `webhook_notifications` to ids
+    of notification destinations. `sweeps` are jobs of their own: name → how many configurations run at once. `job` and
+    `bundle` are merge patches (RFC 7386) to the derived job and bundle.
     """
 
     targets: Mapping[str, Target] = field(default_factory=lambda: {"dev": Target("dev", "development")})
@@ -86,8 +86,8 @@ class Deployment:
     requirements: tuple[str, ...] = ()
     environment_version: str = "4"
     performance_target: str = "STANDARD"
-    notices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    webhooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    email_notifications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    webhook_notifications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     run_duration_seconds: int | None = None
     schedule: Schedule | None = None
     queue: bool | None = None

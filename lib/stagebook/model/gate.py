@@ -1,4 +1,4 @@
-"""The validation gate: rules in the parameter file, verdicts with figures."""
+"""The validation gate: its rules, and the verdict on each with figures."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -12,7 +12,7 @@ HIGHER_IS_BETTER: dict[Metric, bool] = {
     "brier": False,
     "calibration_error": False,
 }
-"""Metrics a gate may name → whether a larger value is the better one."""
+"""Metrics of a gate → whether a higher value is better."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class GateRule:
 
 @dataclass(frozen=True)
 class RuleVerdict:
-    """What one rule says: the model's figure, what it was held against, and whether it passed."""
+    """The verdict of one rule: the model's value, the bound that it was compared with, and whether it passed."""
 
     rule: str
     metric: str
@@ -43,7 +43,7 @@ class RuleVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer: passed only if every rule passed."""
+    """The verdict of the gate: it passed if every rule passed."""
 
     rules: tuple[RuleVerdict, ...]
 

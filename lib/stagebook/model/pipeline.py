@@ -1,4 +1,4 @@
-"""What a pipeline is: stages, their retry policy, where tables and tracking live."""
+"""A pipeline: its stages, their retry policies, and where tables, records and tracking data are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from stagebook.model.tables import Predicates
 
 
 class RunIf(StrEnum):
-    """When a stage may start, given how its upstream stages ended (Databricks' own names)."""
+    """When a stage may start, by how its upstream stages ended (Databricks' names)."""
 
     ALL_SUCCESS = "ALL_SUCCESS"
     ALL_DONE = "ALL_DONE"
@@ -27,7 +27,7 @@ class RunIf(StrEnum):
 class RetryPolicy:
     """How often and how soon a failed attempt is repeated.
 
-    `timeout` bounds one attempt; None means no bound. The wait doubles from `min_interval` with each
+    `timeout` limits one attempt; None means no limit. The wait doubles from `min_interval` with each
     retry, with jitter.
     """
 
@@ -38,37 +38,38 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True)
-class Narrowed:
-    """What a stage reads of a table, for telling its size: columns (None: all) and conditions."""
+class TableRead:
+    """The part of a table that a stage reads, from which its size is estimated: columns (None: all) and conditions."""
 
     columns: tuple[str, ...] | None = None
     where: Predicates = ()
 
 
 @dataclass(frozen=True)
-class Guest:
-    """What a notebook that was written for Databricks takes from its job.
+class DbutilsInputs:
+    """What a Databricks notebook gets from a run.
 
-    All parameters are widgets to it, and those that `injected` names are set in its parameters cell too. `values`
-    are the task values that it may read, as (task, key); None: any of its upstream. `unseen` says by what it may read
-    what nobody can tell from its code, so that no earlier result stands for it.
+    It gets all parameters as widgets; those named in `injected` are set in its parameters cell too. `task_values`
+    are the task values that it may read, as (task, key); None: all of its upstream stages. `untracked` names a means
+    by which it may read data that its code does not show, so that no earlier result is reused; None if there is none.
     """
 
     injected: frozenset[str] = frozenset()
-    values: frozenset[tuple[str, str]] | None = frozenset()
-    unseen: str | None = None
+    task_values: frozenset[tuple[str, str]] | None = frozenset()
+    untracked: str | None = None
 
 
 @dataclass(frozen=True)
 class Stage:
     """One notebook of a pipeline.
 
-    `parameters` may hold references such as `{{tasks.train.values.auc}}`, resolved when the stage
+    `parameters` may contain references such as `{{tasks.train.values.auc}}`, resolved when the stage
     starts. `reads` and `writes` name Delta tables. `only_if` is a reference to a scrap: the stage is
-    skipped unless it is true. `reuse` says whether an earlier result may stand for it. `engine` is this
-    stage's own, instead of the pipeline's. For the choice of an engine, `work` says which kinds of work it
-    does, `narrowed` what it needs of tables not read whole. `kernel` is `auto` (forked from the kernel host
-    where that can be) or `cold` (started afresh). `guest` is told of a notebook of Databricks.
+    skipped unless it is true. `reuse` says whether an earlier result may be reused. `engine` replaces the
+    pipeline's. The choice of an engine uses `work`, the kinds of work that the stage does, and `table_reads`, the
+    parts of the tables that it does not read completely. `kernel` is `auto` (forked from the fork server if possible)
+    or `cold` (a new process). `pools` are how much of each pool it takes. `dbutils_inputs` is None unless the
+    notebook was written for Databricks.
     """
 
     name: str
@@ -83,16 +84,16 @@ class Stage:
     profile: str | None = None
     engine: str | None = None
     work: tuple[str, ...] = ()
-    narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
+    table_reads: Mapping[str, TableRead] = field(default_factory=dict)
     reuse: bool = True
     kernel: str = "auto"
     pools: Mapping[str, float] = field(default_factory=dict)
-    guest: Guest | None = None
+    dbutils_inputs: DbutilsInputs | None = None
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a run keeps its records, tables, files and tracking data; `external` are folders of others' tables."""
+class Paths:
+    """Where a run's records, tables, files and tracking data are; `external` are folders of tables that others own."""
 
     root: Path
     runs: Path
@@ -103,7 +104,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where MLflow records a run. `uri` is a tracking URI, resolved: never null."""
+    """Where MLflow records a run. `uri` is the resolved tracking URI."""
 
     uri: str
     experiment: str
@@ -113,11 +114,11 @@ class Tracking:
 
 @dataclass(frozen=True)
 class SparkSettings:
-    """Where Spark computes, and how the server of this machine is sized.
+    """Where Spark computes, and how large the server on this machine is.
 
-    `remote` is None for a server on this machine, `spark://…` for a standalone cluster, `sc://…` for a
-    Spark Connect server of others, `databricks` for the session that exists there. With `catalog` and `schema`
-    tables have three-level names instead of folders.
+    `remote` is None for a server on this machine, `spark://…` for a standalone cluster, `sc://…` for an existing
+    Spark Connect server, `databricks` for the session of a Databricks cluster. With `catalog` and `schema`, tables
+    have three-level names instead of folders.
     """
 
     remote: str | None = None
@@ -129,7 +130,7 @@ class SparkSettings:
 
     @property
     def needs_server(self) -> bool:
-        """Whether a server of this machine is used: it drives the cluster of a `spark://` address too."""
+        """Whether a server on this machine is used; it also drives the cluster of a `spark://` address."""
         return self.remote is None or self.remote.startswith("spark://")
 
 
@@ -137,15 +138,14 @@ class SparkSettings:
 class Pipeline:
     """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist.
 
-    `rates` says what each profile costs; one that is this machine is not in it. `market` is what else could be
-    bought. `pools` are what all runs on a machine
-    share, with their sizes.
+    `rates` has the price of each profile that is not this machine. `market` has the prices and terms of all node
+    types. `pools` are the resources that all runs on a machine share, with their sizes.
     """
 
     name: str
     stages: Mapping[str, Stage]
     parameters: Mapping[str, Any]
-    places: Places
+    paths: Paths
     tracking: Tracking
     engine: str = "auto"
     spark: SparkSettings = SparkSettings()
@@ -158,5 +158,5 @@ class Pipeline:
     pools: Mapping[str, float] = field(default_factory=dict)
 
     def rate(self, stage: str) -> Rate | None:
-        """What a stage's cluster costs; None where it costs nothing."""
+        """The price of a stage's cluster; None if it costs nothing."""
         return self.rates.get(self.stages[stage].profile or "")

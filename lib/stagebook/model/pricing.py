@@ -1,6 +1,6 @@
-"""What computing costs: node types, list prices, clusters, and what one costs an hour.
+"""What compute costs: node types, list prices, clusters, and the hourly rate of a profile.
 
-Money is `Decimal`, in US dollars. Where a cluster may grow, a figure is a `Range`.
+Money is `Decimal`, in US dollars. Figures of a cluster that autoscales are a `Range`.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from typing import Any, Self
 class Compute(StrEnum):
     """How Databricks bills a cluster."""
 
-    JOBS = "jobs"  # made for a job, gone with its last task
-    ALL_PURPOSE = "all_purpose"  # stays until it was idle for its auto-termination
-    SERVERLESS = "serverless"  # no machines of one's own: nothing to start, nothing idle
+    JOBS = "jobs"  # created for a job, terminated after its last task
+    ALL_PURPOSE = "all_purpose"  # runs until it was idle for its auto-termination time
+    SERVERLESS = "serverless"  # no machines of your own: no start-up, no idle time
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """A kind of machine: DBU and US dollars an hour. `price_check` other than `ok` is a doubt of the source."""
+    """A machine type: DBU and US dollars an hour. A `price_check` other than `ok` says why the price is doubtful."""
 
     cloud: str
     node_type_id: str
@@ -38,7 +38,7 @@ class NodeType:
 
 @dataclass(frozen=True)
 class ListPrice:
-    """US dollars for one DBU of a SKU; `as_of` and `source` say where that was read."""
+    """US dollars for one DBU of a SKU; `as_of` and `source` say when and where the price was published."""
 
     cloud: str
     sku_name: str
@@ -51,15 +51,15 @@ class ListPrice:
 
 @dataclass(frozen=True)
 class PriceBook:
-    """All prices that are known; the first row of a name counts."""
+    """All known prices. Of several rows with the same name, the first one counts."""
 
     nodes: tuple[NodeType, ...] = ()
     prices: tuple[ListPrice, ...] = ()
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Under which terms one buys: cloud, tier, region, discount (a share of the price of a DBU), factors."""
+class PurchaseTerms:
+    """The terms of a purchase: cloud, tier, region, factors, and the discount as a share of the price of a DBU."""
 
     cloud: str = "AWS"
     tier: str = "PREMIUM"
@@ -71,15 +71,15 @@ class Terms:
 
 @dataclass(frozen=True)
 class Market:
-    """What can be bought, and under which terms."""
+    """The price book, and the terms of the purchase."""
 
     book: PriceBook = PriceBook()
-    terms: Terms = Terms()
+    terms: PurchaseTerms = PurchaseTerms()
 
 
 @dataclass(frozen=True)
 class Budget:
-    """US dollars that one run, and all runs of the pipeline in a calendar month (UTC), may cost; None: any."""
+    """Limits in US dollars for one run, and for all runs of the pipeline in a calendar month (UTC); None: no limit."""
 
     max_usd_per_run: Decimal | None = None
     max_usd_per_month: Decimal | None = None
@@ -90,9 +90,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a profile describes. Without `node_type_id`, and not serverless, it is this machine.
+    """The cluster that a profile describes. Without a `node_type_id`, and not serverless, it is this machine.
 
-    `on_demand_nodes`, the driver first, are never spot; None: no node is. `idle_minutes` is the auto-termination.
+    The first `on_demand_nodes` nodes, the driver first, are on-demand, all others spot; None: no node is spot.
+    `idle_minutes` is the auto-termination time.
     """
 
     compute: Compute = Compute.JOBS
@@ -109,18 +110,19 @@ class Cluster:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        dbus = value["dbu_per_hour"]
-        exact = {
+        """The cluster that `Rate.to_json` wrote."""
+        dbu_per_hour = value["dbu_per_hour"]
+        parsed = {
             "compute": Compute(value["compute"]),
             "startup_minutes": Decimal(value["startup_minutes"]),
-            "dbu_per_hour": None if dbus is None else Decimal(dbus),
+            "dbu_per_hour": None if dbu_per_hour is None else Decimal(dbu_per_hour),
         }
-        return cls(**{**value, **exact})
+        return cls(**{**value, **parsed})
 
 
 @dataclass(frozen=True)
 class Range:
-    """A figure that is at least `low`, at most `high`, and taken to be `likely`."""
+    """A figure between `low` and `high`; `likely` is the best estimate."""
 
     low: Decimal = Decimal(0)
     likely: Decimal = Decimal(0)
@@ -128,25 +130,27 @@ class Range:
 
     @classmethod
     def exactly(cls, value: Decimal | int) -> Self:
+        """The range that holds one value only."""
         return cls(Decimal(value), Decimal(value), Decimal(value))
 
-    def __add__(self, other: "Range") -> "Range":
-        return Range(self.low + other.low, self.likely + other.likely, self.high + other.high)
+    def __add__(self, addend: "Range") -> "Range":
+        return Range(self.low + addend.low, self.likely + addend.likely, self.high + addend.high)
 
-    def __mul__(self, other: "Range | Decimal | int") -> "Range":
-        by = other if isinstance(other, Range) else Range.exactly(other)
+    def __mul__(self, factor: "Range | Decimal | int") -> "Range":
+        by = factor if isinstance(factor, Range) else Range.exactly(factor)
         return Range(self.low * by.low, self.likely * by.likely, self.high * by.high)
 
     def quantize(self, step: Decimal) -> "Range":
+        """All three figures rounded to the decimals of `step`."""
         return Range(self.low.quantize(step), self.likely.quantize(step), self.high.quantize(step))
 
 
-NOTHING = Range()
+ZERO = Range()
 
 
 @dataclass(frozen=True)
-class Item:
-    """One line of a bill: units (`DBU`, `HOUR`) that one hour takes, and US dollars for a unit."""
+class PriceItem:
+    """One item of a rate: how many units (`DBU`, `HOUR`) one hour takes, and US dollars for a unit."""
 
     sku_name: str
     unit: str
@@ -167,24 +171,24 @@ class NodeSize:
 
 @dataclass(frozen=True)
 class Rate:
-    """What a profile costs while it is up, and what its estimate rests on.
+    """What a profile costs while it is up, and the assumptions of that estimate.
 
-    `nodes` are the sizes of its nodes, the driver's first; none where it is serverless.
+    `nodes` are the sizes of its node types, the driver's first; empty for serverless.
     """
 
     profile: str
     cloud: str
     cluster: Cluster
-    items: tuple[Item, ...]
+    items: tuple[PriceItem, ...]
     startup_seconds: Decimal
-    idle_seconds: Decimal | None  # of all-purpose compute: it stops by itself after so long
+    idle_seconds: Decimal | None  # auto-termination time of all-purpose compute; None: it has none
     assumptions: tuple[str, ...] = ()
     nodes: tuple[NodeSize, ...] = ()
 
     @property
     def usd_per_hour(self) -> Range:
-        """All items together."""
-        return sum((item.per_hour * item.usd_per_unit for item in self.items), NOTHING)
+        """US dollars an hour: the sum of all items."""
+        return sum((item.per_hour * item.usd_per_unit for item in self.items), ZERO)
 
     @property
     def shared(self) -> bool:
@@ -192,13 +196,14 @@ class Rate:
         return self.cluster.compute is not Compute.SERVERLESS
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; decimals are text, so that none is lost."""
-        return _texts(asdict(self))
+        """Plain values; decimals are text, so that no digit is lost."""
+        return _plain(asdict(self))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The rate that `to_json` wrote."""
         items = tuple(
-            Item(
+            PriceItem(
                 sku_name=item["sku_name"],
                 unit=item["unit"],
                 per_hour=Range(**{key: Decimal(text) for key, text in item["per_hour"].items()}),
@@ -207,14 +212,14 @@ class Rate:
             )
             for item in value["items"]
         )
-        idle = value["idle_seconds"]
+        idle_seconds = value["idle_seconds"]
         return cls(
             profile=value["profile"],
             cloud=value["cloud"],
             cluster=Cluster.from_json(value["cluster"]),
             items=items,
             startup_seconds=Decimal(value["startup_seconds"]),
-            idle_seconds=None if idle is None else Decimal(idle),
+            idle_seconds=None if idle_seconds is None else Decimal(idle_seconds),
             assumptions=tuple(value["assumptions"]),
             nodes=tuple(
                 NodeSize(**{**node, "memory_gb": Decimal(node["memory_gb"])}) for node in value.get("nodes", ())
@@ -222,9 +227,9 @@ class Rate:
         )
 
 
-def _texts(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _texts(item) for name, item in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_texts(item) for item in value]
+        return [_plain(item) for item in value]
     return str(value) if isinstance(value, Decimal) else value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class RunStatus(StrEnum):
@@ -58,11 +58,11 @@ class Attempt:
 
 
 @dataclass
-class Leg:
+class RunSession:
     """A run from its start, or from a resumption, until it ended (`finished_at`) or died; its clusters live no longer.
 
     `profiles` is stage → profile, `rates` what each priced profile cost then, as `Rate.to_json`, and
-    `reserved_usd` what the run was expected to have cost in all by the leg's end. `machine` is what its attempts
+    `reserved_usd` what the run was expected to have cost in all by the session's end. `machine` is what its attempts
     were measured on: `name`, `cores`, `memory_bytes`.
     """
 
@@ -125,7 +125,7 @@ class RunRecord:
     stages: dict[str, StageRecord] = field(default_factory=dict)
     mlflow: dict[str, Any] = field(default_factory=dict)
     pins: dict[str, int] = field(default_factory=dict)
-    legs: list[Leg] = field(default_factory=list)
+    sessions: list[RunSession] = field(default_factory=list)
     over_budget: dict[str, str] = field(default_factory=dict)  # stage → why it was not started
     minutes: list[dict[str, Any]] = field(default_factory=list)  # what the machine did, see `run.meter`
 

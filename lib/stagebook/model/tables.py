@@ -1,13 +1,21 @@
-"""How a table is described: columns with units, key, layout. `flightdelay.schema` is written in these."""
+"""Describes tables: columns with units, key, layout, and the values that reads and writes exchange."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 
 class Kind(StrEnum):
-    """Column types that pandas (Arrow-backed), polars, DuckDB and Spark all keep without loss."""
+    """Column types that pandas (Arrow-backed), polars and Spark all keep without loss.
+
+    Example:
+        >>> Kind("timestamp") is Kind.TIMESTAMP
+        True
+    """
 
     STRING = "string"
     INT16 = "int16"
@@ -21,7 +29,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `unit` is free text (`min`, `USD`, `UTC`); `minimum`/`maximum` bound non-null values."""
+    """One column. `unit` is free text (`min`, `USD`, `UTC`); `minimum`/`maximum` bound non-null values.
+
+    Example:
+        >>> Column("arr_delay_min", Kind.INT16, "delay at arrival", unit="min", nullable=True).unit
+        'min'
+    """
 
     name: str
     kind: Kind
@@ -35,29 +48,47 @@ class Column:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of a table are laid out; applied by every engine that writes it."""
+    """How the files of a table are laid out; every engine that writes the table applies it.
+
+    `reason` says in plain words why this layout was chosen.
+
+    Example:
+        >>> Layout(z_order=("origin", "sched_dep_at"), reason="reads are for one airport and some days").z_order
+        ('origin', 'sched_dep_at')
+    """
 
     z_order: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = ()
     target_file_bytes: int = 128 * 1024 * 1024
     statistics_columns: int = 32
-    why: str = ""
+    reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "z_order": list(self.z_order), "partition_by": list(self.partition_by)}
+        return {
+            "z_order": list(self.z_order),
+            "partition_by": list(self.partition_by),
+            "target_file_bytes": self.target_file_bytes,
+            "statistics_columns": self.statistics_columns,
+            "why": self.reason,
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        lists = {key: tuple(value[key]) for key in ("z_order", "partition_by")}
-        return cls(**{**value, **lists})
+        fields = {**value, **{key: tuple(value[key]) for key in ("z_order", "partition_by")}}
+        return cls(reason=fields.pop("why", ""), **fields)
 
 
 @dataclass(frozen=True)
 class TableSchema:
-    """A named table: its columns in order, its key, and what share of bad rows is tolerated.
+    """A named table: its columns in order, its key, its layout, and the tolerated share of bad rows.
 
-    Rows that break a rule are counted and dropped while they are at most `max_bad_share` of all rows
-    (0..1); above it the write is refused.
+    Rows that break a rule are counted and dropped while they are at most `max_bad_share` (0..1) of all
+    rows; above it the write is refused.
+
+    Example:
+        >>> code = Column("code", Kind.STRING, "three letters")
+        >>> TableSchema("airports", "airports of the United States", (code,), key=("code",)).column_names
+        ('code',)
     """
 
     name: str
@@ -82,7 +113,7 @@ Predicates = Sequence[Predicate]
 class Commit:
     """One version of a table: who committed it, and how large the table is at it.
 
-    `dropped` counts the rows left out of the write, by the rule that they break. `repeated` says that
+    `dropped_by_rule` counts the rows left out of the write, by the rule that they break. `repeated` says that
     nothing was written now, because this run and stage had already committed this version.
     """
 
@@ -92,51 +123,73 @@ class Commit:
     run_id: str | None = None
     stage: str | None = None
     attempt: int | None = None
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped_by_rule: Mapping[str, int] = field(default_factory=dict)
     repeated: bool = False
 
     def to_json(self) -> dict[str, int]:
         return {"version": self.version, "rows": self.rows, "bytes": self.size_bytes}
 
 
-Part = int | str
-"""A value of the column by which a table is made part by part, such as a month."""
+PartitionValue = int | str
+"""A value of the column by which a table is built partition by partition, such as a month."""
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The parts that a table is to consist of, and what each of them is made from.
+class PartitionSource:
+    """A table that a partition-wise table is built from.
 
-    `by` is the column whose values name the parts. `made_from` holds, for each part, the fingerprints of its
-    inputs by their names: a part is made again when one of them differs. `within` are further columns with one
-    value each, such as the version of the code; rows with other values there are left alone.
+    `by` gives the partition of each row, as a column's name or a narwhals expression; None: every partition is built
+    from the whole table. `look_back` is how many partitions before its own a partition is built from as well, in
+    their order. `columns` are those read (None: all): others may change without a partition being built again.
+    `table` is the table's name where the build function calls it otherwise.
+
+    Example:
+        >>> PartitionSource(by="dep_month", look_back=1, columns=("carrier", "arr_delay_min"))
+        PartitionSource(by='dep_month', look_back=1, columns=('carrier', 'arr_delay_min'), table='')
+    """
+
+    by: "nw.Expr | str | None" = None
+    look_back: int = 0
+    columns: tuple[str, ...] | None = None
+    table: str = ""
+
+
+@dataclass(frozen=True)
+class PartitionSources:
+    """The partitions that a table is to consist of, and the inputs that each of them is built from.
+
+    `by` is the column whose values name the partitions; the files need not be partitioned by it. `fingerprints`
+    holds, for each partition, the fingerprints of its inputs by their names: a partition is built again when one of
+    them differs. `within` are further columns with one value each, such as the version of the code; rows with
+    other values there stay as they are.
     """
 
     by: str
-    made_from: Mapping[Part, Mapping[str, str]]
-    within: Mapping[str, Part] = field(default_factory=dict)
+    fingerprints: Mapping[PartitionValue, Mapping[str, str]]
+    within: Mapping[str, PartitionValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Stale:
-    """The parts that a table lacks or has from other inputs, each with the reason in words.
+class StalePartitions:
+    """The partitions that a table lacks or holds from other inputs, each with the reason in words.
 
-    `why` also names parts that the inputs no longer have. `unknown` says that the table does not tell what it
-    was made from (there is none, or another writer or layout made it): then all of it is replaced.
+    `reasons` also names partitions that the inputs no longer have. `unknown` says that the log does not record what
+    the table was built from (there is no table, or another writer or other columns made it): then all of it is
+    replaced.
     """
 
-    parts: Parts
-    why: Mapping[Part, str]
+    sources: PartitionSources
+    reasons: Mapping[PartitionValue, str]
     unknown: bool = False
 
     @property
-    def to_make(self) -> list[Part]:
-        """The parts to be computed."""
-        return [part for part in self.why if part in self.parts.made_from]
+    def to_build(self) -> list[PartitionValue]:
+        """The partitions to be computed."""
+        return [partition for partition in self.reasons if partition in self.sources.fingerprints]
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return self.unknown or bool(self.why)
+        return self.unknown or bool(self.reasons)
 
 
 Pins = Mapping[str, int]
@@ -145,13 +198,13 @@ Pins = Mapping[str, int]
 
 @dataclass(frozen=True)
 class TableSize:
-    """What a read of one version touches, as the log alone tells; no data file is opened.
+    """What a read of one version touches, from the log alone; no data file is opened.
 
-    `files`, `rows` and `size_bytes` are of the files that may hold a matching row, `all_…` of the whole
-    version. `rows` is an upper bound: rows that a deletion vector hides count, and so do rows of a kept file
-    that do not match. `estimated_rows` takes the values of a file to be spread evenly. Both are None where
-    the log has no counts. `column_share` (0..1) is the estimated share of the bytes that the wanted columns
-    take, `row_bytes` the estimated width of one row of them in memory.
+    `files`, `rows` and `size_bytes` are of the files that may hold a matching row, `all_…` of the entire
+    version. `rows` is an upper bound: rows that a deletion vector hides count, and so do rows of a matching
+    file that do not match. `estimated_rows` assumes that the values of a file are spread evenly. Both are None
+    where the log has no counts. `column_share` (0..1) is the estimated share of the bytes that the requested
+    columns take, `row_bytes` the estimated width of one row of them in memory.
     """
 
     version: int
@@ -167,12 +220,12 @@ class TableSize:
 
     @property
     def column_bytes(self) -> int:
-        """Estimated bytes on disk of the wanted columns in the kept files."""
+        """Estimated bytes on disk of the requested columns in the files that may match."""
         return round(self.size_bytes * self.column_share)
 
     @property
     def memory_bytes(self) -> int | None:
-        """Estimated bytes in memory of all rows of the kept files, wanted columns only."""
+        """Estimated bytes in memory of all rows of the files that may match, requested columns only."""
         return None if self.rows is None else self.rows * self.row_bytes
 
     def to_json(self) -> dict[str, Any]:

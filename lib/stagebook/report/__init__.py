@@ -1,4 +1,4 @@
-"""The run report and the executed notebooks as HTML: records and notebooks in, strings out, no I/O.
+"""The run report, the pages of executed notebooks and the comparison of a sweep run: data in, HTML and SVG text out.
 
-`page.render` makes `report.html`; `notebook.notebook_html` makes the page of one executed notebook.
+The runner, sweeps and the command line call it; it reads and writes no files of a run.
 """

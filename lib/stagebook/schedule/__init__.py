@@ -1,1 +1,3 @@
-"""When something may start: hours of the day in a time zone, deadlines, and whose turn it is. Clocks are arguments."""
+"""When something may start: daily windows in a time zone, deadlines, the order of starts, and Quartz expressions. Pure
+functions that take the clock as an argument, for `queue`, `databricks` and `config`.
+"""

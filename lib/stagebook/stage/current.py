@@ -1,4 +1,4 @@
-"""Which stage this process is: told by the runner, or made up for an interactive notebook."""
+"""Which stage this process is: from the runner's context file, or made up for an interactive notebook."""
 
 import os
 import tempfile
@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from stagebook import atomic
 from stagebook.errors import ConfigError, UndeclaredTable
 from stagebook.model.context import VARIABLE, StageContext
 from stagebook.model.pipeline import SparkSettings, Tracking
-from stagebook.stage.host import Host, host
-from stagebook.storage import atomic
+from stagebook.stage.databricks import DatabricksNotebook, databricks_notebook
 
 INTERACTIVE_PARAMS = "dev.yaml"
 
 VOLUMES = "STAGEBOOK_VOLUMES"
-"""The environment variable by which a stand-in for Databricks says where its volumes are."""
+"""The environment variable that names the folder which stands for `/Volumes` outside of Databricks."""
 
 
 @dataclass(frozen=True)
-class Current:
-    """The context, and whether a runner gave it: only then tables must be declared.
+class CurrentStage:
+    """The context, and whether a runner gave it (`managed`): only then tables must be declared.
 
     `written` holds the versions that a stage of a run has committed: it may read them.
     """
@@ -30,7 +30,7 @@ class Current:
     managed: bool
     written: dict[str, int] = field(default_factory=dict)
 
-    def may(self, table: str, key: str) -> None:
+    def refuse_undeclared(self, table: str, key: str) -> None:
         """Refuse a table that the stage's `reads` or `writes` does not name.
 
         Raises:
@@ -42,53 +42,54 @@ class Current:
 
 
 @cache
-def current() -> Current:
+def current() -> CurrentStage:
     """The stage of this process."""
     path = os.environ.get(VARIABLE)
-    if path is None and (there := host()) is not None:
-        return Current(_on_databricks(there), managed=False)
+    if path is None and (notebook := databricks_notebook()) is not None:
+        return CurrentStage(_databricks_context(notebook), managed=False)
     if path is None:
-        return Current(_interactive(), managed=False)
+        return CurrentStage(_interactive_context(), managed=False)
     value = atomic.read_json(Path(path))
     if value is None:
         raise ConfigError(f"{VARIABLE} names {path}, and there is no such file. Unset it to work interactively.")
-    return Current(StageContext.from_json(value), managed=True)
+    return CurrentStage(StageContext.from_json(value), managed=True)
 
 
-def _on_databricks(there: Host) -> StageContext:
+def _databricks_context(notebook: DatabricksNotebook) -> StageContext:
     """The context of a task: tables by name, files on the volume, MLflow of the workspace with Unity Catalog.
 
     `MLFLOW_TRACKING_URI`, which a workspace sets itself, names the tracking server.
     """
-    catalog, schema, run_id = there.told("catalog"), there.told("schema"), there.told("run_id", "interactive")
-    name = there.told("model", "model")
-    attempt = there.told("attempt", "1")
+    catalog, schema = notebook.setting("catalog"), notebook.setting("schema")
+    run_id, model = notebook.setting("run_id", "interactive"), notebook.setting("model", "model")
+    attempt = notebook.setting("attempt", "1")
     return StageContext(
         run_id=run_id,
-        stage=there.told("stage", "interactive"),
+        stage=notebook.setting("stage", "interactive"),
         attempt=int(attempt) if attempt.isdecimal() else 1,
         run_folder=Path(tempfile.gettempdir()) / f"stagebook-{run_id}",  # volumes know no locks
-        warehouse=volume(there),
+        warehouse=volume(notebook),
         tables=Path("/") / catalog / schema,
         engine="spark",
         tracking=Tracking(
             uri=os.environ.get("MLFLOW_TRACKING_URI", "databricks"),
-            experiment=there.told("experiment", f"/Shared/{schema}"),
-            registered_model=name if "." in name else f"{catalog}.{schema}.{name}",
+            experiment=notebook.setting("experiment", f"/Shared/{schema}"),
+            registered_model=model if "." in model else f"{catalog}.{schema}.{model}",
         ),
         spark=SparkSettings(remote="databricks", catalog=catalog, schema=schema),
     )
 
 
-def volume(there: Host) -> Path:
-    """The folder of the volume, `/Volumes/<catalog>/<schema>/<volume>`; a stand-in keeps `/Volumes` elsewhere."""
+def volume(notebook: DatabricksNotebook) -> Path:
+    """The folder of the volume, `/Volumes/<catalog>/<schema>/<volume>`; `VOLUMES` moves `/Volumes`."""
     root = Path(os.environ.get(VOLUMES, "/Volumes"))
-    return root / there.told("catalog") / there.told("schema") / there.told("volume")
+    return root / notebook.setting("catalog") / notebook.setting("schema") / notebook.setting("volume")
 
 
-def _interactive() -> StageContext:
-    """A context of our own: the places and names of `params/dev.yaml` at or above this folder."""
-    from stagebook.params.load import Flags, load  # a quarter of the kernel's start, which in a run nobody needs
+def _interactive_context() -> StageContext:
+    """A context of our own: the paths and names of `params/dev.yaml` at or above this folder."""
+    from stagebook.config.flags import Flags
+    from stagebook.config.load import load  # a quarter of the kernel's start, which no run needs
 
     pipeline = load([INTERACTIVE_PARAMS], Flags(), os.environ, Path.cwd())
     run_id = f"interactive-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
@@ -96,11 +97,11 @@ def _interactive() -> StageContext:
         run_id=run_id,
         stage="interactive",
         attempt=1,
-        run_folder=pipeline.places.runs / run_id,
-        warehouse=pipeline.places.warehouse,
-        tables=pipeline.places.tables,
+        run_folder=pipeline.paths.runs / run_id,
+        warehouse=pipeline.paths.warehouse,
+        tables=pipeline.paths.tables,
         engine="pandas" if pipeline.engine == "auto" else pipeline.engine,
         spark=pipeline.spark,
         tracking=pipeline.tracking,
-        external=pipeline.places.external,
+        external=pipeline.paths.external,
     )

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stagebook import atomic
 from stagebook.errors import MissingFile
 from stagebook.stage.current import current
-from stagebook.storage import atomic
 
 MODELS, FILES = "models", "files"
 
 
-def _volumes() -> Path:
-    return current().context.warehouse / "volumes"
-
-
 def save_file(name: str, text: str) -> str:
-    """Keep a text file of this run; returns its reference, `files/<run id>/<name>`."""
+    """Keep a text file of this run; gives its reference, `files/<run id>/<name>`, to be glued as a scrap.
+
+    Example:
+        >>> reference = stage.save_file("model_card.md", "# A model")
+        >>> reference.startswith("files/interactive-"), reference.endswith("/model_card.md")
+        (True, True)
+    """
     reference = f"{FILES}/{current().context.run_id}/{name}"
     atomic.write_text(_volumes() / reference, text)
     return reference
@@ -31,6 +33,11 @@ def save_model(model: Any, name: str, *, trusted: Sequence[str] = ()) -> str:
         Its reference, `models/<run id>/<name>.skops`, to be glued as a scrap.
     Raises:
         skops.io.exceptions.UntrustedTypesFoundException: if `trusted` lacks a type.
+    Example:
+        >>> fitted = DummyClassifier().fit([[0], [1]], [0, 1])
+        >>> reference = stage.save_model(fitted, "model")
+        >>> type(stage.load_model(reference)).__name__
+        'DummyClassifier'
     """
     from skops import io
 
@@ -42,13 +49,17 @@ def save_model(model: Any, name: str, *, trusted: Sequence[str] = ()) -> str:
     return reference
 
 
-def load_saved_model(reference: str, *, trusted: Sequence[str] = ()) -> Any:
-    """The model of a reference that `save_model` gave.
+def load_model(reference: str, *, trusted: Sequence[str] = ()) -> Any:
+    """The fitted model of a reference that `save_model` gave.
 
     Without a reference, as in an interactive notebook, the newest saved model.
 
     Raises:
         MissingFile: if there is no such file.
+    Example:
+        >>> reference = stage.save_model(DummyClassifier().fit([[0], [1]], [0, 1]), "model")
+        >>> stage.load_model(reference).predict([[1]]).tolist()
+        [0]
     """
     from skops import io
 
@@ -58,8 +69,12 @@ def load_saved_model(reference: str, *, trusted: Sequence[str] = ()) -> Any:
     return io.load(path, trusted=list(trusted))
 
 
+def _volumes() -> Path:
+    return current().context.warehouse / "volumes"
+
+
 def _newest_model() -> Path:
-    found = sorted(_volumes().glob(f"{MODELS}/*/*.skops"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    models = sorted(_volumes().glob(f"{MODELS}/*/*.skops"), key=lambda path: path.stat().st_mtime)
+    if not models:
         raise MissingFile.of("*.skops", str(_volumes() / MODELS))
-    return found[-1]
+    return models[-1]

@@ -1,13 +1,12 @@
-"""Scraps and claims: what a stage hands on, and what it asserts about its data."""
+"""Scraps and checks: what a stage hands on, and what it asserts about its data."""
 
 import json
 import math
 from typing import Any
 
-from stagebook.errors import ClaimFailed, ScrapRefused
+from stagebook.errors import CheckFailed, ScrapRefused
 from stagebook.model.context import MAX_SCRAP_BYTES
-from stagebook.model.gate import Verdict
-from stagebook.stage.host import host
+from stagebook.stage.databricks import databricks_notebook
 
 
 def glue(name: str, value: Any) -> None:
@@ -16,18 +15,36 @@ def glue(name: str, value: Any) -> None:
     NumPy and pandas scalars become Python's; None, NaN and infinities are refused, since they would not
     come back as they went.
 
+    Args:
+        value: a number, text, boolean, or lists and mappings of these, at most 48 KiB as JSON.
     Raises:
-        ScrapRefused: if the value is not JSON, not finite, or larger than 48 KiB.
+        ScrapRefused: if the value is not JSON, not finite, or too large.
+    Example:
+        >>> stage.glue("rows", 336776)
     """
     plain = _plain(name, value)
-    size = len(json.dumps(plain))
-    if size > MAX_SCRAP_BYTES:
-        raise ScrapRefused.of(name, f"has {size:,} bytes, more than {MAX_SCRAP_BYTES:,}")
+    size_bytes = len(json.dumps(plain))
+    if size_bytes > MAX_SCRAP_BYTES:
+        raise ScrapRefused.of(name, f"has {size_bytes:,} bytes, more than {MAX_SCRAP_BYTES:,}")
     import scrapbook
 
     scrapbook.glue(name, plain)
-    if (there := host()) is not None:
-        there.hand_on(name, plain)
+    if (notebook := databricks_notebook()) is not None:
+        notebook.set_task_value(name, plain)
+
+
+def check(holds: Any, statement: str) -> None:
+    """Check a statement about the data; a failed check ends the stage and is never retried.
+
+    Args:
+        holds: true or false; NumPy's and pandas' booleans too.
+    Raises:
+        CheckFailed: with the statement.
+    Example:
+        >>> stage.check(1 + 1 == 2, "one and one are two")
+    """
+    if not bool(holds):
+        raise CheckFailed(f"this check failed: {statement}")
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -45,22 +62,3 @@ def _plain(name: str, value: Any) -> Any:
             return [None if item is None else _plain(name, item) for item in value]
         case _:
             raise ScrapRefused.of(name, f"is a {type(value).__name__}")
-
-
-def glue_gate(verdict: Verdict) -> None:
-    """Hand the gate's verdict on as `gate` (all figures) and `gate_passed` (true or false).
-
-    A run whose gate refused ends with exit status 4.
-    """
-    glue("gate", verdict.to_json())
-    glue("gate_passed", verdict.passed)
-
-
-def claim(holds: Any, text: str) -> None:
-    """Assert a statement about the data; a failed claim ends the stage and is never retried.
-
-    Raises:
-        ClaimFailed: with the text.
-    """
-    if not bool(holds):
-        raise ClaimFailed(f"this claim does not hold: {text}")

@@ -1,8 +1,10 @@
-"""What a table's schema states about rows, as narwhals expressions: one definition for frames of any engine."""
+"""States the rules of a table's schema as narwhals expressions, one definition for every engine, and their outcome."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from stagebook.errors import SchemaViolation
 from stagebook.model.tables import Column, TableSchema
 
 if TYPE_CHECKING:
@@ -10,55 +12,145 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+MAX_EXAMPLES = 5
+
 
 @dataclass(frozen=True)
 class Rule:
-    """One statement about rows: its words, the columns it is about, and which rows break it (never null)."""
+    """One rule on single rows: its text, the columns that it is about, and which rows break it (never null)."""
 
     text: str
     columns: tuple[str, ...]
     broken: "nw.Expr"
 
 
-def rules(schema: TableSchema) -> list[Rule]:
+@dataclass(frozen=True)
+class CheckedRows:
+    """The rows that fit a schema, in the form that the engine writes, and an account of the rows that do not.
+
+    `dropped_by_rule` counts bad rows by the rule that they break (a row may break several); `examples` are at
+    most five of them, with the key and the columns at fault.
+    """
+
+    data: Any
+    schema: TableSchema
+    rows: int
+    dropped_by_rule: Mapping[str, int] = field(default_factory=dict)
+    dropped_rows: int = 0
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        summary = f"{self.rows:,} rows fit table '{self.schema.name}'"
+        if not self.dropped_rows:
+            return summary
+        counts = "; ".join(f"{rule}: {count:,}" for rule, count in self.dropped_by_rule.items())
+        return f"{summary}, {self.dropped_rows:,} dropped: {counts}"
+
+    def refuse_too_many_bad(self) -> None:
+        """Refuse the frame if the share of bad rows is above the schema's `max_bad_share`.
+
+        Raises:
+            SchemaViolation: with the counts by rule and the examples.
+        """
+        total = self.rows + self.dropped_rows
+        if self.dropped_rows <= self.schema.max_bad_share * total:
+            return
+        tolerated = f"tolerated are {self.schema.max_bad_share:.2%}."
+        raise SchemaViolation.of(
+            self.schema.name,
+            f"{self.dropped_rows:,} of {total:,} rows break its schema; {tolerated}",
+            *(f"{rule}: {count:,} rows" for rule, count in self.dropped_by_rule.items()),
+            "for example:",
+            *(f"  {_example_text(example)}" for example in self.examples),
+            todo="Correct the data where it is made, or change the rule or max_bad_share in the table's schema.",
+        )
+
+
+def row_rules(schema: TableSchema) -> list[Rule]:
     """All rules on single rows that a table's schema states."""
-    return [rule for column in schema.columns for rule in _rules(column)]
+    return [rule for column in schema.columns for rule in _column_rules(column)]
 
 
-def key_rule(schema: TableSchema) -> str | None:
-    """The words of the rule that the key is unique; None where the table has no key."""
+def key_rule_text(schema: TableSchema) -> str | None:
+    """The text of the rule that the key is unique; None where the table has no key."""
     return f"key ({', '.join(schema.key)}) is unique" if schema.key else None
 
 
-def any_broken(stated: list[Rule]) -> "nw.Expr":
+def any_broken(rules: list[Rule]) -> "nw.Expr":
     """Whether a row breaks one of the rules. Halves are joined to halves: Spark Connect takes no deep expression."""
-    if len(stated) == 1:
-        return stated[0].broken
-    middle = len(stated) // 2
-    return any_broken(stated[:middle]) | any_broken(stated[middle:])
+    if len(rules) == 1:
+        return rules[0].broken
+    middle = len(rules) // 2
+    return any_broken(rules[:middle]) | any_broken(rules[middle:])
 
 
-def breaking(rule: Rule, frame: "pd.DataFrame") -> "np.ndarray":
+def rows_breaking(rule: Rule, frame: "pd.DataFrame") -> "np.ndarray":
     """A boolean array of the rows that break the rule."""
     import narwhals as nw
 
     return nw.from_native(frame, eager_only=True).select(broken=rule.broken)["broken"].to_numpy().astype(bool)
 
 
-def _rules(column: Column) -> list[Rule]:
+def bad_row_examples(
+    frame: "pd.DataFrame", broken_by_rule: "Mapping[str, np.ndarray]", schema: TableSchema
+) -> tuple[Mapping[str, Any], ...]:
+    """At most five bad rows of a frame, each rule in turn giving one.
+
+    Args:
+        broken_by_rule: for each broken rule, by its text, a boolean array of the rows that break it.
+    """
+    columns_of_rule = {rule.text: rule.columns for rule in row_rules(schema)} | {key_rule_text(schema): schema.key}
+    positions_by_rule = {
+        text: [int(position) for position in broken.nonzero()[0][:MAX_EXAMPLES]]
+        for text, broken in broken_by_rule.items()
+    }
+    columns_at_fault: dict[int, set[str]] = {}
+    for text, positions in positions_by_rule.items():
+        for position in positions:
+            columns_at_fault.setdefault(position, set()).update(columns_of_rule[text])
+    rounds = (
+        positions[turn]
+        for turn in range(MAX_EXAMPLES)
+        for positions in positions_by_rule.values()
+        if turn < len(positions)
+    )
+    chosen = list(dict.fromkeys(rounds))[:MAX_EXAMPLES]
+    return tuple(
+        {
+            name: _none_if_missing(frame[name].iloc[position])
+            for name in schema.column_names
+            if name in schema.key or name in columns_at_fault[position]
+        }
+        for position in chosen
+    )
+
+
+def _column_rules(column: Column) -> list[Rule]:
     import narwhals as nw
 
-    values, stated = nw.col(column.name), []
-
-    def rule(text: str, broken: "nw.Expr") -> None:
-        stated.append(Rule(f"{column.name} {text}", (column.name,), broken))
-
+    values = nw.col(column.name)
+    broken: dict[str, nw.Expr] = {}
     if not column.nullable:
-        rule("is not null", values.is_null())
+        broken["is not null"] = values.is_null()
     if column.minimum is not None:
-        rule(f">= {column.minimum:g}", (values < column.minimum).fill_null(value=False))
+        broken[f">= {column.minimum:g}"] = (values < column.minimum).fill_null(value=False)
     if column.maximum is not None:
-        rule(f"<= {column.maximum:g}", (values > column.maximum).fill_null(value=False))
+        broken[f"<= {column.maximum:g}"] = (values > column.maximum).fill_null(value=False)
     if column.allowed is not None:
-        rule(f"in {', '.join(column.allowed)}", ~values.is_in(column.allowed) & ~values.is_null())
-    return stated
+        broken[f"in {', '.join(column.allowed)}"] = ~values.is_in(column.allowed) & ~values.is_null()
+    return [Rule(f"{column.name} {text}", (column.name,), expression) for text, expression in broken.items()]
+
+
+def _none_if_missing(value: Any) -> Any:
+    import pandas as pd
+
+    return None if value is pd.NA or value is pd.NaT else value
+
+
+def _example_text(example: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_short_text(value)}" for name, value in example.items())
+
+
+def _short_text(value: Any) -> str:
+    text = "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,30 +1,33 @@
-"""Named tables in a folder: pinned reads, and writes that happen once per run and stage."""
+"""Reads pinned versions of named tables in a folder, and writes each table once per run and stage."""
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from stagebook.engines.base import ATTEMPT, CONTENT, DROPPED, REPLACED, RUN_ID, STAGE, Engine, WriteOrder
-from stagebook.engines.estimate import frame_row_bytes
-from stagebook.engines.memory import memory
-from stagebook.errors import ConfigError, ReadOnlyTable, SchemaViolation, TooLarge, UnknownTable
-from stagebook.model.pipeline import Places
-from stagebook.model.tables import Commit, Parts, Predicates, Stale, TableSchema, TableSize
-from stagebook.tables import parts as part_by_part
-from stagebook.tables.checked import Checked
-from stagebook.tables.contract import check
-from stagebook.tables.persist import persist
+from stagebook.delta.engine import ATTEMPT, CONTENT, DROPPED, REPLACED, RUN_ID, STAGE, Engine, WriteOrder
+from stagebook.delta.estimate import frame_row_bytes
+from stagebook.errors import ConfigError, ReadOnlyTable, SchemaViolation, TooLarge, UnknownTable, WriteConflict
+from stagebook.machine import memory
+from stagebook.model.pipeline import Paths
+from stagebook.model.tables import Commit, PartitionSources, Predicates, StalePartitions, TableSchema, TableSize
+from stagebook.tables.rules import CheckedRows
+from stagebook.tables.schema_check import check
+from stagebook.tables.stale_partitions import commit_partitions, content_digest, find_stale
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+
+WRITE_TRIES = 12
+
+CommitT = TypeVar("CommitT")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Writer:
     stage: str
     attempt: int
 
+    def metadata(self, checked: CheckedRows | None = None) -> dict[str, Any]:
+        """What a commit records of its writer, and of the rows that it dropped."""
+        metadata: dict[str, Any] = {RUN_ID: self.run_id, STAGE: self.stage, ATTEMPT: self.attempt}
+        if checked is not None and checked.dropped_by_rule:
+            metadata[DROPPED] = dict(checked.dropped_by_rule)
+        return metadata
+
 
 class Warehouse:
     """Delta tables below `root`, one folder a table, computed on by one engine."""
@@ -42,11 +52,12 @@ class Warehouse:
     def __init__(self, root: Path, engine: Engine, external: Mapping[str, Path] = MappingProxyType({})) -> None:
         """Args:
             root: the folder; it need not exist yet.
-            external: tables of others, anywhere: read like all, never written.
+            external: folders of other owners' tables, by name: read like all tables, never written.
         Raises:
             ConfigError: if delta-rs would take a folder's name for another one.
         """
-        for key, folder in {"root": root, **{f"external.{name}": path for name, path in external.items()}}.items():
+        folders = {"root": root, **{f"external.{name}": path for name, path in external.items()}}
+        for key, folder in folders.items():
             if _ESCAPE.search(str(folder)):
                 raise ConfigError(
                     f"tables.{key}: {folder} holds a percent sign before two hex digits, which delta-rs decodes.\n"
@@ -57,11 +68,11 @@ class Warehouse:
         self.external = external
 
     @classmethod
-    def local(cls, places: Places) -> Self:
-        """A pipeline's tables for whoever asks of logs, or reads without Spark."""
-        from stagebook.engines.local import LocalEngine
+    def local(cls, paths: Paths) -> Self:
+        """A pipeline's tables for commands that read logs, or read tables without Spark."""
+        from stagebook.delta.pandas_engine import LocalEngine
 
-        return cls(places.tables, LocalEngine(), places.external)
+        return cls(paths.tables, LocalEngine(), paths.external)
 
     def path(self, name: str) -> Path:
         """The folder of a table, whether it exists or not.
@@ -93,12 +104,12 @@ class Warehouse:
         return self.engine.latest(self.path(name))
 
     def commit(self, name: str, version: int) -> Commit:
-        """Who committed a version, and the rows and bytes of the table at it; read from the log alone.
+        """Who committed a version, and the rows and bytes of the table at it; from the log alone.
 
         Raises:
             UnknownTable: if there is no such table or version.
         """
-        return self.engine.commit(self.path(name), self.version(name, version))
+        return self.engine.commit(self.path(name), self.resolve_version(name, version))
 
     def size(
         self, name: str, version: int, *, columns: Sequence[str] | None = None, where: Predicates = ()
@@ -106,31 +117,38 @@ class Warehouse:
         """What a read of a version touches, from the log alone.
 
         Raises:
-            UnknownTable, UnknownColumn, BadPredicate: as `read`.
+            UnknownTable, UnknownColumn, BadPredicate: as for `read`.
         """
-        return self.engine.size(self.path(name), self.version(name, version), columns=columns, where=where)
+        return self.engine.size(self.path(name), self.resolve_version(name, version), columns=columns, where=where)
 
     def identity(self, name: str, version: int) -> str | None:
-        """What tells the rows of a version apart; equal identities, equal rows. None where nothing tells."""
+        """An identity of the rows of a version: equal identities, equal rows. None where the log does not tell."""
         return self.engine.identity(self.path(name), version)
 
-    def intact(self, name: str, version: int) -> bool:
-        """Whether a version can still be read whole."""
-        return self.engine.intact(self.path(name), version)
+    def is_complete(self, name: str, version: int) -> bool:
+        """Whether all rows of a version can still be read."""
+        return self.engine.is_complete(self.path(name), version)
 
     def committed(self, name: str, *, run_id: str, stage: str) -> Commit | None:
-        """What this run's stage committed last to the table, or None.
+        """The last commit of this run's stage to the table, or None.
 
-        The log is asked, not an exit status: a kernel may have been killed just after its commit.
+        The log decides, not an exit status: a kernel may have been killed just after its commit.
         """
         path = self.path(name)
-        whole = self.engine.committed(path, _app_id(run_id, stage, name))
-        newest = self.engine.newest_of(path, run_id=run_id, stage=stage)
-        return max((found for found in (newest, whole) if found), key=lambda found: found.version, default=None)
+        newest = self.engine.newest_commit_of(path, run_id=run_id, stage=stage)
+        of_transaction = self.engine.committed(path, _app_id(run_id, stage, name))
+        commits = [commit for commit in (newest, of_transaction) if commit]
+        return max(commits, key=lambda commit: commit.version, default=None)
 
-    def stale(self, schema: TableSchema, parts: Parts, *, everything: bool = False) -> Stale:
-        """The parts that the newest version of a table lacks or has from other inputs; see `parts.compare`."""
-        return part_by_part.compare(self.engine, self.path(schema.name), schema, parts, everything=everything)
+    def stale_partitions(
+        self, schema: TableSchema, sources: PartitionSources, *, everything: bool = False
+    ) -> StalePartitions:
+        """The partitions that the newest version of a table lacks or holds from other inputs.
+
+        Args:
+            everything: name all partitions, whatever the table holds.
+        """
+        return find_stale(self.engine, self.path(schema.name), schema, sources, everything=everything)
 
     def read(
         self,
@@ -143,7 +161,7 @@ class Warehouse:
         """A version of a table as a frame of the engine; None means the newest.
 
         Args:
-            columns: only these, in this order; all others are not read from disk.
+            columns: only these, in this order; no other column is read from disk.
             where: conditions joined by *and*, pushed down to the files; never true for a null.
         Raises:
             UnknownTable: if there is no such table or version.
@@ -151,11 +169,11 @@ class Warehouse:
             UnreadableTable: if the engine would read it wrongly.
         """
         return self.engine.read(
-            self.path(name), version=self.version(name, version), columns=columns, where=where or ()
+            self.path(name), version=self.resolve_version(name, version), columns=columns, where=where or ()
         )
 
     def to_pandas(self, frame: Any, *, limit: int | None = None) -> "pd.DataFrame":
-        """A frame as pandas with Arrow dtypes, after a look at its size.
+        """A frame as pandas with Arrow dtypes, if it is small enough.
 
         Args:
             limit: rows that are allowed; by default as many as take a quarter of the free memory.
@@ -170,12 +188,12 @@ class Warehouse:
         return self.engine.to_arrow(frame).to_pandas(types_mapper=pd.ArrowDtype)
 
     def head(self, frame: Any, rows: int) -> "pd.DataFrame":
-        """The first rows, where there is an order; some, where there is none."""
+        """The first rows as pandas; any rows where the engine keeps no order."""
         import narwhals as nw
         import pandas as pd
 
-        few = nw.from_native(frame).head(rows).to_native()
-        return self.engine.to_arrow(few).to_pandas(types_mapper=pd.ArrowDtype)
+        sample = nw.from_native(frame).head(rows).to_native()
+        return self.engine.to_arrow(sample).to_pandas(types_mapper=pd.ArrowDtype)
 
     def _refuse_too_large(self, frame: Any, limit: int | None) -> None:
         rows = self.engine.count(frame)
@@ -186,13 +204,13 @@ class Warehouse:
         if limit is None and size > allowed:
             raise TooLarge.of(rows, size, limit=f"{allowed / 1e9:,.1f} GB, a quarter of the free memory")
 
-    def check(self, frame: Any, schema: TableSchema) -> Checked:
-        """The rows of a frame that fit a schema, and which were dropped; nothing is written.
+    def check(self, frame: Any, schema: TableSchema) -> CheckedRows:
+        """The rows of a frame that fit a schema, and a count of those dropped; nothing is written.
 
         Raises:
-            SchemaViolation: see `contract.check`.
+            SchemaViolation: see `schema_check.check`.
         """
-        return frame if isinstance(frame, Checked) else check(self.engine, frame, schema)
+        return frame if isinstance(frame, CheckedRows) else check(self.engine, frame, schema)
 
     def write(
         self,
@@ -201,74 +219,68 @@ class Warehouse:
         *,
         writer: Writer,
         replace: Predicates | None = None,
-        stale: Stale | None = None,
+        stale: StalePartitions | None = None,
     ) -> Commit:
-        """Commits a frame as the new content of its table: one Delta commit per run, stage and content.
+        """Commit a frame as the new content of its table: one Delta commit per run, stage and content.
 
-        If this run's stage has committed the same content to the table (or this part of it) last, as an
-        attempt that was killed afterwards has, nothing is written and that commit comes back, `repeated`.
-        Other content, as after the notebook was mended, is a new commit. Bad rows that the schema tolerates
-        are dropped and counted in the commit.
+        If the last commit of this run's stage to the table (or to the rows that `replace` names) has the same
+        content, as after an attempt that was killed just after its commit, nothing is written and that commit is
+        returned as `repeated`. Other content, as after a change of the notebook, is a new commit. Bad rows that the
+        schema tolerates are dropped and counted in the commit.
 
-        An iterator of frames is checked and written piece by piece, each piece by itself, in one commit that
-        fits into little memory; as its content is not known beforehand, a second such write of this run and
-        stage is always taken for a repetition.
+        An iterator of frames is checked and written in chunks, one frame a chunk, in one commit that needs little
+        memory. As its content is not known beforehand, a second such write of this run and stage always counts as a
+        repetition.
 
         Args:
-            frame: a frame of the engine, an Arrow table, what `check` gave, or an iterator of these.
+            frame: a frame of the engine, an Arrow table, the result of `check`, or an iterator of these.
             replace: replace only the rows that match these conditions; every row written must match.
-            stale: what `stale` gave: the frame holds the parts to make, which replace these parts alone. If
-                nothing is stale the frame is not looked at, and the commit holds no rows.
+            stale: the result of `stale_partitions`: the frame holds the partitions to build and replaces only these.
+                If nothing is stale the frame is ignored, and the commit holds no rows.
         Raises:
-            PartsMoved: if another run has meanwhile made other parts from other inputs.
+            PartitionsMoved: if another run has meanwhile built other partitions from other inputs.
             SchemaViolation: if the frame does not fit the schema or `replace`.
-            WriteConflict: if other writers were faster again and again; names the last one's run.
+            WriteConflict: if other writers were faster every time; names the run of the last one.
             UnwritableTable: if the engine would harm the table.
             ReadOnlyTable: if it is an external one.
         """
         self.refuse_external(schema.name)
-        path, app_id = self.path(schema.name), _app_id(writer.run_id, writer.stage, schema.name, replace)
         if isinstance(frame, Iterator):
-            return self._write_pieces(frame, schema, writer, replace)
+            return self._write_chunks(frame, schema, writer, replace)
         if stale is not None:
-            return self._write_parts(frame, schema, writer, stale)
+            return self._write_partitions(frame, schema, writer, stale)
         checked = self.check(frame, schema)
-        metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
-        metadata[CONTENT] = self.engine.digest(checked.data)
+        metadata: dict[str, Any] = {**writer.metadata(checked), CONTENT: self.engine.digest(checked.data)}
         if replace is not None:
             metadata[REPLACED] = [[column, op, str(value)] for column, op, value in replace]
-        if checked.dropped:
-            metadata[DROPPED] = dict(checked.dropped)
-        order = WriteOrder(schema, app_id, metadata, replace)
-        return persist(lambda: self.engine.write(path, checked.data, order))
-
-    def _write_parts(self, frame: Any, schema: TableSchema, writer: Writer, stale: Stale) -> Commit:
-        checked = self.check(frame, schema) if stale else None
-        metadata: dict[str, Any] = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
-        metadata[CONTENT] = part_by_part.content(self.engine, checked, stale.parts)
-        if checked is not None and checked.dropped:
-            metadata[DROPPED] = dict(checked.dropped)
-        # One name for all writes of a stage in parts: each time its last one counts.
-        order = {"app_id": _app_id(writer.run_id, writer.stage, schema.name), "metadata": metadata}
+        order = WriteOrder(schema, _app_id(writer.run_id, writer.stage, schema.name, replace), metadata, replace)
         path = self.path(schema.name)
-        return persist(lambda: part_by_part.commit(self.engine, path, schema, checked, stale, order))
+        return retry_on_conflict(lambda: self.engine.write(path, checked.data, order))
 
-    def _write_pieces(
-        self, frames: Iterator[Any], schema: TableSchema, writer: Writer, part: Predicates | None
-    ) -> Commit:
-        from stagebook.tables.pieces import Pieces
-
-        if part is not None:
-            raise SchemaViolation.of(schema.name, "a part cannot be replaced piece by piece.", todo="Write one frame.")
-        pieces = Pieces(frames, schema)
-        metadata = {RUN_ID: writer.run_id, STAGE: writer.stage, ATTEMPT: writer.attempt}
+    def _write_partitions(self, frame: Any, schema: TableSchema, writer: Writer, stale: StalePartitions) -> Commit:
+        checked = self.check(frame, schema) if stale else None
+        metadata = {**writer.metadata(checked), CONTENT: content_digest(self.engine, checked, stale.sources)}
+        # One transaction for all writes of a stage by partitions: the last one counts.
         order = WriteOrder(schema, _app_id(writer.run_id, writer.stage, schema.name), metadata)
-        with pieces.own_errors():
-            commit = self.engine.write(self.path(schema.name), pieces.stream(), order)
-        return replace(commit, dropped=pieces.dropped)
+        path = self.path(schema.name)
+        return retry_on_conflict(lambda: commit_partitions(self.engine, path, checked, stale, order))
+
+    def _write_chunks(
+        self, frames: Iterator[Any], schema: TableSchema, writer: Writer, conditions: Predicates | None
+    ) -> Commit:
+        from stagebook.tables.chunks import Chunks
+
+        if conditions is not None:
+            message = "an iterator of frames cannot replace only some rows."
+            raise SchemaViolation.of(schema.name, message, todo="Write one frame.")
+        chunks = Chunks(frames, schema)
+        order = WriteOrder(schema, _app_id(writer.run_id, writer.stage, schema.name), writer.metadata())
+        with chunks.unwrapped_errors():
+            commit = self.engine.write(self.path(schema.name), chunks.stream(), order)
+        return replace(commit, dropped_by_rule=chunks.dropped_by_rule)
 
     def refuse_external(self, name: str) -> None:
-        """Refuse to change a table that is only registered by its path.
+        """Refuse to change a table that the parameter file only registers by its path.
 
         Raises:
             ReadOnlyTable: with the path.
@@ -276,7 +288,7 @@ class Warehouse:
         if name in self.external:
             raise ReadOnlyTable.of(name, str(self.external[name]))
 
-    def version(self, name: str, version: int | None = None) -> int:
+    def resolve_version(self, name: str, version: int | None = None) -> int:
         """A version that exists; None means the newest.
 
         Raises:
@@ -284,7 +296,7 @@ class Warehouse:
         """
         latest = self.latest(name)
         if latest is None:
-            raise UnknownTable.of(name, root=str(self.root), known=self.names())
+            raise UnknownTable.of(name, root=str(self.root), tables=self.names())
         if version is None:
             return latest
         if not 0 <= version <= latest:
@@ -293,8 +305,25 @@ class Warehouse:
 
 
 def _app_id(run_id: str, stage: str, table: str, replace: Predicates | None = None) -> str:
-    """The name of a write for good. Each part that a stage replaces is a write of its own."""
+    """The transaction id of a write, equal in every attempt. Each set of rows that a stage replaces has its own."""
     if replace is None:
         return f"{run_id}/{stage}/{table}"
-    part = json.dumps(sorted([column, op, str(value)] for column, op, value in replace))
-    return f"{run_id}/{stage}/{table}/{hashlib.sha256(part.encode()).hexdigest()[:12]}"
+    conditions = json.dumps(sorted([column, op, str(value)] for column, op, value in replace))
+    return f"{run_id}/{stage}/{table}/{hashlib.sha256(conditions.encode()).hexdigest()[:12]}"
+
+
+def retry_on_conflict(commit: Callable[[], CommitT]) -> CommitT:
+    """Commit, and after each conflict commit anew upon the newest version, with growing random waits.
+
+    Raises:
+        WriteConflict: if other writers were faster every time; names the run of the last one.
+    """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(WriteConflict),
+        stop=stop_after_attempt(WRITE_TRIES),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        reraise=True,
+    )
+    return retrying(commit)

@@ -1,14 +1,14 @@
-"""A small project with priced profiles, and a history of it."""
+"""A small project with priced profiles, and its earlier runs."""
 
 import pytest
-from fixtures.bills import BOOK, Story
+from fixtures.run_builder import PRICE_BOOK, RunBuilder
 
-from stagebook.cost.rates import rate
-from stagebook.model.pricing import Cluster, Terms
-from stagebook.storage import runs
-from stagebook.storage.journal import Journal
+from stagebook.costs.rates import rate
+from stagebook.model.pricing import Cluster, PurchaseTerms
+from stagebook.runs import folders
+from stagebook.runs.journal import Journal
 
-FILE = """\
+PARAMS = """\
     pipeline: demo
     stages:
       fit: {notebook: notebooks/fit.ipynb, profile: train}
@@ -22,22 +22,22 @@ FILE = """\
 @pytest.fixture
 def priced_project(tmp_path, notebook, params, monkeypatch):
     notebook("fit", "1")
-    params("dev", FILE)
+    params("dev", PARAMS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def history(priced_project):
-    """Four runs of ten minutes; the last two are of another commit and half as long."""
-    rates = [rate(name, Cluster(node_type_id=node), Terms(), BOOK) for name, node in
+    """The project with four runs: two of ten minutes, and two of another commit that take half as long."""
+    rates = [rate(name, Cluster(node_type_id=node), PurchaseTerms(), PRICE_BOOK) for name, node in
              {"train": "r5.4xlarge", "small": "m5.large"}.items()]  # fmt: skip
     for n, seconds in enumerate((600, 600, 300, 300)):
-        story = Story({"fit": "train", "check": "small"}, rates, f"20261125T12000{n}Z-abcdef")
-        story.events[0]["git"] = {"commit": "ab"[n // 2] * 40, "dirty": False}
-        story.events[0]["at"] = story.events[0]["at"].replace("12:00:00", f"11:59:0{n}")
-        story.attempt("fit", 0, seconds).attempt("check", seconds + 1, 20).ended(seconds + 30)
-        with Journal(runs.folder(priced_project / "runs", story.record.run_id).events) as journal:
-            for event in story.events:
+        run = RunBuilder({"fit": "train", "check": "small"}, rates, f"20261125T12000{n}Z-abcdef")
+        run.events[0]["git"] = {"commit": "ab"[n // 2] * 40, "dirty": False}
+        run.events[0]["at"] = run.events[0]["at"].replace("12:00:00", f"11:59:0{n}")
+        run.attempt("fit", 0, seconds).attempt("check", seconds + 1, 20).ended(seconds + 30)
+        with Journal(folders.folder(priced_project / "runs", run.record.run_id).events) as journal:
+            for event in run.events:
                 journal.append(event)
     return priced_project

@@ -1,4 +1,4 @@
-"""`stagebook tables` as it is typed: texts for people, JSON for programs, exit statuses."""
+"""`stagebook tables` on the command line: text, JSON and exit statuses."""
 
 import json
 import re
@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 from deltalake import write_deltalake
 
-from stagebook.cli import app, main
-from stagebook.engines.local import LocalEngine
+from stagebook import atomic
+from stagebook.cli import call, main
+from stagebook.config.flags import parse_condition
+from stagebook.delta.pandas_engine import LocalEngine
 from stagebook.errors import ConfigError
 from stagebook.model.tables import Column, Kind, Layout, TableSchema
-from stagebook.params.conditions import parse
-from stagebook.storage import atomic
 from stagebook.tables.warehouse import Warehouse, Writer
 
 SCHEMA = TableSchema(
     "flights",
     "flights",
     (Column("month", Kind.INT32, "month"), Column("delay", Kind.INT32, "late", unit="min")),
-    layout=Layout(z_order=("month",), why="months are read one by one"),
+    layout=Layout(z_order=("month",), reason="months are read one by one"),
 )
 
 
@@ -44,74 +44,75 @@ def project(tmp_path, notebook, params, monkeypatch):
 
 
 @pytest.fixture
-def said(project, capsys):
-    """`said("list")` gives what the command prints, or its JSON."""
+def output(project, capsys):
+    """`output("list")` returns what the command prints, or its JSON."""
 
     def run(*words):
-        assert app(["tables", *words]) == 0
+        assert call(["tables", *words]) == 0
         text = capsys.readouterr().out
         return json.loads(text) if "--json" in words else text
 
     return run
 
 
-def test_the_list_has_tables_that_are_yet_to_be_written(said):
-    assert said("list").splitlines() == [
+def test_the_list_has_tables_that_are_yet_to_be_written(output):
+    assert output("list").splitlines() == [
         "table    version  rows  files  size    written by",
         "fares    0        1     1      0.0 MB              external",
         "flights  2        15    3      0.0 MB  prep",
         "scores   -        -     -      -       prep        not written yet",
     ]
-    assert [(one["name"], one["exists"], one["external"]) for one in said("list", "--json")] == [
+    assert [(table["name"], table["exists"], table["external"]) for table in output("list", "--json")] == [
         ("fares", True, True), ("flights", True, False), ("scores", False, False),
     ]  # fmt: skip
 
 
-def test_a_description_has_units_the_layout_and_who_can_use_the_table(said):
-    text = said("describe", "flights")
+def test_a_description_has_units_the_layout_and_the_engines_that_can_use_the_table(output):
+    text = output("describe", "flights")
     for line in ("why       months are read one by one", "engine    spark: reads and writes it", "delay   int32  min"):
         assert line in text
-    told = said("describe", "flights", "--json")
-    assert told["layout"]["z_order"] == ["month"]
-    assert (told["rows"], told["files"], told["name"]) == (15, 3, "flights")
+    value = output("describe", "flights", "--json")
+    assert value["layout"]["z_order"] == ["month"]
+    assert (value["rows"], value["files"], value["name"]) == (15, 3, "flights")
 
 
-def test_the_history_names_run_stage_and_attempt(said):
-    header, newest, *_ = said("history", "flights", "--last", "2").splitlines()
+def test_the_history_names_run_stage_and_attempt(output):
+    header, newest, *_ = output("history", "flights", "--last", "2").splitlines()
     assert header.split()[:6] == ["version", "at", "operation", "run", "stage", "attempt"]
     assert newest.split()[3:7] == ["r1", "prep", "1", "15"]
-    assert [one["version"] for one in said("history", "flights", "--json")] == [2, 1, 0]
+    assert [commit["version"] for commit in output("history", "flights", "--json")] == [2, 1, 0]
 
 
-def test_an_explanation_counts_files_and_says_what_ruled_them_out(said):
-    text = said("explain", "flights", "--where", "month = 2", "--where", "delay >= 0", "--columns", "delay")
+def test_an_explanation_counts_files_and_names_the_conditions_that_rule_them_out(output):
+    text = output("explain", "flights", "--where", "month = 2", "--where", "delay >= 0", "--columns", "delay")
     assert "files       1 of 3" in text
     assert "month = 2  rules out 2 files, 0 row groups\n" in text
     assert "delay >= 0  rules out 0 files, 0 row groups, as their bounds" in text
-    told = said("explain", "flights", "--where", "month in [1, 3]", "--json")
-    assert (told["files"], told["all_files"], told["columns"]) == (2, 3, ["month", "delay"])
+    value = output("explain", "flights", "--where", "month in [1, 3]", "--json")
+    assert (value["files"], value["all_files"], value["columns"]) == (2, 3, ["month", "delay"])
+    assert value["ruled"] == [{"condition": "month in [1, 3]", "files": 1, "row_groups": 0}]
 
 
-def test_an_optimization_tells_files_before_and_after_and_does_nothing_twice(said):
-    assert "3 files of 0.0 MB → about 1 file of 0.0 MB by Z-order" in said("optimize", "flights", "--dry-run")
-    assert "3 files of 0.0 MB → 1 file of 0.0 MB by Z-order (the layout declares" in said("optimize", "flights")
-    assert "nothing to do: it is one file" in said("optimize", "flights")
+def test_an_optimization_counts_files_before_and_after_and_does_nothing_twice(output):
+    assert "3 files of 0.0 MB → about 1 file of 0.0 MB by Z-order" in output("optimize", "flights", "--dry-run")
+    assert "3 files of 0.0 MB → 1 file of 0.0 MB by Z-order (the layout declares" in output("optimize", "flights")
+    assert "nothing to do: it is one file" in output("optimize", "flights")
 
 
-def test_a_vacuum_shows_first_and_says_what_runs_keep(said, project):
-    said("optimize", "flights")
+def test_a_vacuum_removes_nothing_without_apply_and_lists_what_runs_keep(output, project):
+    output("optimize", "flights")
     events = project / "runs/r0/events.jsonl"
     atomic.write_text(
         events, json.dumps({"at": "2026-01-01T00:00:00.000Z", "event": "run_started", "pins": {"flights": 0}}) + "\n"
     )
-    shown = said("vacuum", "flights", "--older-than", "0")
-    assert "2 files of 0.0 MB that nobody needs, 2 files of 0.0 MB kept" in shown
-    assert "run r0 keeps 1 file of 0.0 MB: version 0 (pinned at its start)" in shown
-    assert "nothing was removed: --apply does it" in shown
-    done = said("vacuum", "flights", "--older-than", "0", "--apply", "--json")
-    assert (done["applied"], len(done["files"])) == (True, 2)
+    plan = output("vacuum", "flights", "--older-than", "0")
+    assert "2 files of 0.0 MB that nobody needs, 2 files of 0.0 MB kept" in plan
+    assert "run r0 keeps 1 file of 0.0 MB: version 0 (pinned at its start)" in plan
+    assert "nothing was removed: --apply does it" in plan
+    applied = output("vacuum", "flights", "--older-than", "0", "--apply", "--json")
+    assert (applied["applied"], len(applied["files"])) == (True, 2)
     assert len(list((project / "warehouse/tables/flights").glob("*.parquet"))) == 2
-    assert "0 files" in said("vacuum", "flights")
+    assert "0 files" in output("vacuum", "flights")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_a_vacuum_shows_first_and_says_what_runs_keep(said, project):
         (["vacuum", "fares"], 1, "table 'fares' is external"),
     ],
 )
-def test_what_cannot_be_done_is_said_with_what_is_allowed(project, capsys, words, status, message):
+def test_an_impossible_command_ends_with_the_reason_and_what_is_allowed(project, capsys, words, status, message):
     with pytest.raises(SystemExit) as ended:
         main(["tables", *words])
     assert ended.value.code == status
@@ -148,10 +149,10 @@ def test_what_cannot_be_done_is_said_with_what_is_allowed(project, capsys, words
     ],
 )
 def test_a_condition_is_a_column_an_operator_and_a_yaml_value(text, condition):
-    assert parse(text) == condition
+    assert parse_condition(text) == condition
 
 
 @pytest.mark.parametrize("text", ["", "month", "= 1", "month =", "month = [1"])
-def test_what_is_no_condition_is_refused(text):
+def test_a_text_that_is_no_condition_is_refused(text):
     with pytest.raises(ConfigError, match=r"^--where "):
-        parse(text)
+        parse_condition(text)

@@ -1,4 +1,4 @@
-"""The files of a bundle, for a target."""
+"""Reading a bundle for a target: variables, overrides, and what the Databricks CLI would refuse."""
 
 import pytest
 from emulator.bundle import BadBundle, read
@@ -38,7 +38,7 @@ resources:
 
 @pytest.fixture
 def bundle(tmp_path):
-    """`bundle()` writes the demo bundle; texts are replaced in it."""
+    """`bundle((old, new), …)` writes the demo bundle with texts replaced; gives its folder."""
 
     def write(*changes):
         top, job = TOP, JOB
@@ -53,14 +53,14 @@ def bundle(tmp_path):
     return write
 
 
-def test_the_default_target_is_taken_with_its_variables(bundle):
+def test_the_default_target_is_read_with_its_variables(bundle):
     folder = bundle()
     job = read(folder)["nightly"]
     assert (job.name, job.parameters) == ("nightly in dev", {"seed": "13", "place": "main.mine"})
     assert list(job.tasks) == ["a", "b"]
-    given = job.tasks["b"]["notebook_task"]["base_parameters"]
-    assert given == {"file": f"{folder}/b.py", "at": "{{job.id}}"}
-    assert (job.home / job.tasks["a"]["notebook_task"]["notebook_path"]).resolve() == folder / "notebooks/a.ipynb"
+    parameters = job.tasks["b"]["notebook_task"]["base_parameters"]
+    assert parameters == {"file": f"{folder}/b.py", "at": "{{job.id}}"}
+    assert (job.folder / job.tasks["a"]["notebook_task"]["notebook_path"]).resolve() == folder / "notebooks/a.ipynb"
 
 
 def test_a_target_changes_parameters_and_tasks_by_their_keys(bundle):
@@ -71,12 +71,12 @@ def test_a_target_changes_parameters_and_tasks_by_their_keys(bundle):
     assert "max_retries" not in job.tasks["a"]
 
 
-def test_variables_given_for_once_win(bundle):
-    assert read(bundle(), given={"schema": "once"})["nightly"].parameters["place"] == "main.once"
+def test_variables_of_the_call_win(bundle):
+    assert read(bundle(), variables={"schema": "once"})["nightly"].parameters["place"] == "main.once"
 
 
 @pytest.mark.parametrize(
-    ("change", "target", "said"),
+    ("change", "target", "message"),
     [
         (("name: demo", "name: demo"), "staging", "staging: no such target. Available targets: dev, prod"),
         (("schema: mine", "catalog: mine"), "dev", "no value assigned to required variable schema"),
@@ -86,6 +86,6 @@ def test_variables_given_for_once_win(bundle):
         (('at: "{{job.id}}"', "at: true"), "dev", "nightly.b.at: parameters are texts, and this is True"),
     ],
 )
-def test_what_the_command_line_would_refuse_is_refused(bundle, change, target, said):
-    with pytest.raises(BadBundle, match=said):
+def test_a_bundle_that_the_databricks_cli_refuses_is_refused(bundle, change, target, message):
+    with pytest.raises(BadBundle, match=message):
         read(bundle(change), target=target)

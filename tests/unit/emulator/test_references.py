@@ -1,11 +1,11 @@
-"""Parameters and dynamic value references by the rules of Databricks."""
+"""Parameters and dynamic value references follow the rules of Databricks."""
 
 from datetime import UTC, datetime
 
 import pytest
-from emulator.references import Names, UnknownReference, of_input, of_job, parameters, resolve
+from emulator.references import Names, UnknownReference, input_names, job_names, resolve, widgets
 
-JOB = of_job("flights", job_id=11, run_id=7, started_at=datetime(2026, 3, 1, 2, 30, tzinfo=UTC))
+JOB = job_names("flights", job_id=11, run_id=7, started_at=datetime(2026, 3, 1, 2, 30, tzinfo=UTC))
 NAMES = JOB | {
     "job.parameters.seed": "13",
     "job.parameters.a b": "spaced",
@@ -16,7 +16,7 @@ NAMES = JOB | {
     "tasks.prep.values.names": ["a", "ü"],
     "tasks.prep.values.text": '["a"]',
     "tasks.prep.result_state": "success",
-    **of_input({"month": 3, "name": "March"}),
+    **input_names({"month": 3, "name": "March"}),
 }
 
 
@@ -50,12 +50,12 @@ def test_a_reference_is_replaced_by_text(text, resolved):
     "text",
     ["{{my.value}}", "{{my.value}", "{job.id}", "{{}}", "{{job.run_id + 1}}", "{{1 + 1}}", "{{job..id}}", "{{jobs.id}}", "${var.x}"],
 )  # fmt: skip
-def test_what_is_no_reference_stays_as_it_stands(text):
+def test_braces_without_a_reference_stay_unchanged(text):
     assert resolve(text, NAMES) == text
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{{job.naem}}", "{{job.naem}}: there is no 'job.naem'. Did you mean 'job.name'"),
         ("{{job.notebook_url}}", "there is no 'job.notebook_url'"),
@@ -67,16 +67,20 @@ def test_what_is_no_reference_stays_as_it_stands(text):
         ("{{input.day}}", "there is no 'input.day'"),
     ],
 )
-def test_an_unknown_name_of_a_known_namespace_is_an_error(text, said):
-    with pytest.raises(UnknownReference, match=said.replace("{", r"\{")):
+def test_an_unknown_name_of_a_known_namespace_is_an_error(text, message):
+    with pytest.raises(UnknownReference, match=message.replace("{", r"\{")):
         resolve(text, NAMES)
 
 
-def test_what_a_reference_brings_is_not_resolved_again():
+def test_a_reference_in_the_value_of_a_reference_is_not_resolved():
     names = Names({"job.parameters.a": "{{job.parameters.b}}", "job.parameters.b": "b"})
     assert resolve("{{job.parameters.a}}", names) == "{{job.parameters.b}}"
 
 
 def test_a_parameter_of_the_job_wins_over_one_of_the_task():
-    base = {"seed": "1", "rows": "{{tasks.prep.values.rows}}", "model": "{{job.naem}}"}
-    assert parameters(base, {"seed": "13", "model": "m"}, NAMES) == {"rows": "336776", "seed": "13", "model": "m"}
+    task_parameters = {"seed": "1", "rows": "{{tasks.prep.values.rows}}", "model": "{{job.naem}}"}
+    assert widgets(task_parameters, {"seed": "13", "model": "m"}, NAMES) == {
+        "rows": "336776",
+        "seed": "13",
+        "model": "m",
+    }

@@ -1,19 +1,20 @@
-"""What becomes of a task, of a condition, and of a job."""
+"""When a task starts, which way a condition goes, and how a job ends."""
 
 from itertools import product
 
 import pytest
-from emulator.rules import State, behind, decide, holds, result
+from emulator.rules import TaskState, branch_state, holds, job_state, state_without_start
 
-from stagebook import dag
+from stagebook import graph
 from stagebook.model.pipeline import RunIf
 from stagebook.model.record import StageStatus
 
-GOOD, BAD, LATE, OUT, UP = State.SUCCESS, State.FAILED, State.TIMEDOUT, State.EXCLUDED, State.UPSTREAM_FAILED
+GOOD, BAD, LATE, OUT = TaskState.SUCCESS, TaskState.FAILED, TaskState.TIMEDOUT, TaskState.EXCLUDED
+UP = TaskState.UPSTREAM_FAILED
 
 
 @pytest.mark.parametrize(
-    ("run_if", "upstream", "ended"),
+    ("run_if", "upstream", "state"),
     [
         (RunIf.ALL_SUCCESS, [], None),
         (RunIf.ALL_SUCCESS, [GOOD, OUT], None),
@@ -34,26 +35,29 @@ GOOD, BAD, LATE, OUT, UP = State.SUCCESS, State.FAILED, State.TIMEDOUT, State.EX
         (RunIf.AT_LEAST_ONE_FAILED, [GOOD, OUT], OUT),
     ],
 )
-def test_run_if_decides(run_if, upstream, ended):
-    assert decide(run_if, upstream) is ended
+def test_run_if_decides_whether_a_task_starts(run_if, upstream, state):
+    assert state_without_start(run_if, upstream) is state
 
 
 def test_our_runner_decides_the_same_in_every_case():
-    here = {
+    statuses = {
         GOOD: StageStatus.SUCCEEDED,
         BAD: StageStatus.FAILED,
         OUT: StageStatus.SKIPPED,
         UP: StageStatus.UPSTREAM_FAILED,
     }
     answers = {None: "start", OUT: "skip", UP: "upstream_failed"}
-    cases = [(run_if, states) for n in range(4) for states in product(here, repeat=n) for run_if in RunIf]
+    cases = [(run_if, states) for n in range(4) for states in product(statuses, repeat=n) for run_if in RunIf]
     for run_if, states in cases:
-        assert dag.readiness(run_if, [here[state] for state in states]) == answers[decide(run_if, states)]
+        assert (
+            graph.readiness(run_if, [statuses[state] for state in states])
+            == answers[state_without_start(run_if, states)]
+        )
     assert len(cases) == 6 * (1 + 4 + 16 + 64)
 
 
 @pytest.mark.parametrize(
-    ("state", "outcome", "wanted", "seen"),
+    ("state", "outcome", "required", "expected"),
     [
         (GOOD, True, "true", GOOD),
         (GOOD, True, "false", OUT),
@@ -63,8 +67,8 @@ def test_our_runner_decides_the_same_in_every_case():
         (OUT, None, "true", OUT),
     ],
 )
-def test_the_other_branch_of_a_condition_is_excluded(state, outcome, wanted, seen):
-    assert behind(state, outcome, wanted) is seen
+def test_the_other_branch_of_a_condition_is_excluded(state, outcome, required, expected):
+    assert branch_state(state, outcome, required) is expected
 
 
 @pytest.mark.parametrize(
@@ -85,14 +89,14 @@ def test_equality_compares_texts_and_order_compares_numbers(left, op, right, ans
     assert holds(left, op, right) is answer
 
 
-@pytest.mark.parametrize(("op", "said"), [("GREATER_THAN", "many"), ("EQUALS", "no operator 'EQUALS'")])
-def test_a_condition_that_cannot_be_told_is_an_error(op, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize(("op", "message"), [("GREATER_THAN", "many"), ("EQUALS", "no operator 'EQUALS'")])
+def test_a_condition_that_cannot_be_evaluated_is_an_error(op, message):
+    with pytest.raises(ValueError, match=message):
         holds("many", op, "1")
 
 
 @pytest.mark.parametrize(
-    ("states", "ended"),
+    ("states", "expected"),
     [
         ({"a": GOOD, "b": GOOD, "c": OUT}, "SUCCESS"),
         ({"a": BAD, "b": GOOD, "c": GOOD}, "SUCCESS_WITH_FAILURES"),
@@ -100,5 +104,5 @@ def test_a_condition_that_cannot_be_told_is_an_error(op, said):
         ({"a": GOOD, "b": LATE, "c": GOOD}, "FAILED"),
     ],
 )
-def test_the_leaves_of_a_job_decide_how_it_ended(states, ended):
-    assert result({"a": [], "b": ["a"], "c": ["a"]}, states) == ended
+def test_the_leaves_of_a_job_decide_how_it_ended(states, expected):
+    assert job_state({"a": [], "b": ["a"], "c": ["a"]}, states) == expected

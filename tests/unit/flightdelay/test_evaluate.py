@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from flightdelay import evaluate
+from flightdelay import evaluate, model, split
 from stagebook.model.gate import HIGHER_IS_BETTER
 
 
 def drawn(rows: int, seed: int = 13, *, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Outcomes, and scores that tell something of them; with `steps`, scores have many ties."""
+    """Outcomes, and scores that are their probabilities; with `steps`, scores have many ties."""
     chance = np.random.default_rng(seed)
     scores = chance.beta(2, 5, rows)
     late = chance.random(rows) < scores
@@ -20,11 +20,11 @@ def drawn(rows: int, seed: int = 13, *, steps: int | None = None) -> tuple[np.nd
 @pytest.mark.parametrize("steps", [None, 5], ids=["no ties", "many ties"])
 def test_metrics_are_those_of_scikit_learn(steps):
     late, scores = drawn(3_000, steps=steps)
-    found = evaluate.metrics(late, scores)
-    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(late, scores), abs=1e-12)
-    assert found["average_precision"] == pytest.approx(sk.average_precision_score(late, scores), abs=1e-12)
-    assert found["log_loss"] == pytest.approx(sk.log_loss(late, np.clip(scores, 1e-15, 1 - 1e-15)), abs=1e-12)
-    assert found["brier"] == pytest.approx(sk.brier_score_loss(late, scores), abs=1e-12)
+    actual = evaluate.metrics(late, scores)
+    assert actual["roc_auc"] == pytest.approx(sk.roc_auc_score(late, scores), abs=1e-12)
+    assert actual["average_precision"] == pytest.approx(sk.average_precision_score(late, scores), abs=1e-12)
+    assert actual["log_loss"] == pytest.approx(sk.log_loss(late, np.clip(scores, 1e-15, 1 - 1e-15)), abs=1e-12)
+    assert actual["brier"] == pytest.approx(sk.brier_score_loss(late, scores), abs=1e-12)
 
 
 def test_metrics_carry_the_names_that_a_gate_may_use():
@@ -32,8 +32,8 @@ def test_metrics_carry_the_names_that_a_gate_may_use():
 
 
 def test_metrics_are_finite_where_a_score_is_certain_and_wrong():
-    found = evaluate.metrics([True, False, True], [0.0, 1.0, 0.5])
-    assert all(np.isfinite(value) for value in found.values())
+    actual = evaluate.metrics([True, False, True], [0.0, 1.0, 0.5])
+    assert all(np.isfinite(value) for value in actual.values())
 
 
 def test_arrow_columns_are_taken_as_they_come():
@@ -83,6 +83,70 @@ def test_a_calibration_curve_does_not_depend_on_the_order_of_the_flights():
     order = np.random.default_rng(1).permutation(500)
     expected = evaluate.calibration_curve(late, scores)
     pd.testing.assert_frame_equal(evaluate.calibration_curve(late[order], scores[order]), expected)
+
+
+@pytest.mark.parametrize("steps", [None, 20], ids=["no ties", "many ties"])
+@pytest.mark.parametrize("rows", [50, 5_000])
+def test_points_of_a_ranking_curve_lie_on_the_curves_of_scikit_learn(steps, rows):
+    late, scores = drawn(rows, steps=steps)
+    curve = evaluate.ranking_curve(late, scores)
+    false_positive_rate, recall, _ = sk.roc_curve(late, scores, drop_intermediate=False)
+    precisions, recalls, _ = sk.precision_recall_curve(late, scores)
+    assert set(zip(curve["false_positive_rate"], curve["recall"], strict=True)) <= set(
+        zip(false_positive_rate, recall, strict=True)
+    )
+    assert set(zip(curve["precision"], curve["recall"], strict=True)) <= set(zip(precisions, recalls, strict=True))
+    assert len(curve) == min(evaluate.CURVE_POINTS, len(np.unique(scores)))
+    assert curve.iloc[-1].to_dict() == {"recall": 1, "false_positive_rate": 1, "precision": pytest.approx(late.mean())}
+    assert curve["recall"].is_monotonic_increasing
+    area = np.trapezoid([0, *curve["recall"]], [0, *curve["false_positive_rate"]])
+    assert area == pytest.approx(evaluate.roc_auc(late, scores), abs=1e-3)
+
+
+def test_a_ranking_curve_needs_both_classes():
+    with pytest.raises(ValueError, match="all flights are of one class"):
+        evaluate.ranking_curve([True, True], [0.1, 0.2])
+
+
+@pytest.fixture(scope="module")
+def fitted(built):
+    """A model of three features, of which one is the same in every flight, and the hold-out."""
+    sample = (
+        built.iloc[::20].reset_index(drop=True).assign(seats=pd.array([100] * len(built.iloc[::20]), "int16[pyarrow]"))
+    )
+    parts = split.by_time(sample, calibrate_from="2013-10-01", holdout_from="2013-11-01", late_after_min=15)
+    names = ["carrier", "dep_hour_local", "seats"]
+    return model.fit(parts.train, parts.calibrate, names, max_iter=10), parts.holdout
+
+
+def test_the_feature_that_tells_most_is_the_most_important_and_a_constant_one_costs_nothing(fitted):
+    table = evaluate.feature_importance(*fitted, seed=13)
+    assert list(table["feature"]) == ["dep_hour_local", "carrier", "seats"]
+    assert table.iloc[0]["cost"] > 0.03
+    assert table.iloc[-1][["cost", "low", "high"]].tolist() == [0, 0, 0]
+    assert (table["low"] <= table["cost"]).all()
+    assert (table["cost"] <= table["high"]).all()
+
+
+def test_importance_is_what_is_lost_when_one_column_is_shuffled(fitted):
+    fitted_model, holdout = fitted
+    rows, chance = 500, np.random.default_rng(7)
+    sample = holdout.iloc[np.sort(chance.permutation(len(holdout))[:rows])]
+    late = model.labels(sample)
+    intact = evaluate.roc_auc(late, model.score(fitted_model, sample))
+    expected = {}
+    for name in model.features_of(fitted_model):
+        order = chance.permutation(rows)
+        shuffled = sample.assign(**{name: sample[name].take(order).to_numpy(dtype=object)})
+        expected[name] = intact - evaluate.roc_auc(late, model.score(fitted_model, shuffled))
+    table = evaluate.feature_importance(fitted_model, holdout, seed=7, rows=rows, repeats=1)
+    assert table.set_index("feature")["cost"].to_dict() == pytest.approx(expected)
+
+
+def test_importance_is_the_same_for_the_same_seed(fitted):
+    first, second, other_seed = (evaluate.feature_importance(*fitted, seed=seed, rows=300) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(first, second)
+    assert not first["cost"].equals(other_seed["cost"])
 
 
 def test_the_interval_covers_the_true_ranking_as_often_as_it_says():
@@ -165,8 +229,8 @@ def test_recall_is_null_where_nothing_was_late():
 
 
 def test_features_are_aligned_with_scores_by_key_not_by_place(built):
-    some = built.iloc[1_000:1_200]
-    shuffled = some.sample(frac=1, random_state=13)
+    sample = built.iloc[1_000:1_200]
+    shuffled = sample.sample(frac=1, random_state=13)
     aligned = evaluate.align(built.head(5_000), shuffled)
     pd.testing.assert_frame_equal(aligned[list(built)], shuffled.reset_index(drop=True))
 

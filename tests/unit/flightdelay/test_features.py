@@ -5,14 +5,15 @@ import narwhals as nw
 import pandas as pd
 import pytest
 
-from flightdelay import features, schema
+from flightdelay import features, history, schema
 
-NOTHING: list[dict] = []
+NO_ROWS: list[dict] = []
+KEY = list(schema.FEATURES.key)
 
 
 @pytest.fixture
 def build(table) -> Callable[..., pd.DataFrame]:
-    def make(flights, weather=NOTHING, planes=NOTHING) -> pd.DataFrame:
+    def make(flights, weather=NO_ROWS, planes=NO_ROWS) -> pd.DataFrame:
         return features.build(
             table(schema.FLIGHTS, flights), table(schema.WEATHER, weather), table(schema.PLANES, planes)
         )
@@ -94,6 +95,56 @@ def test_lazy_frames_give_the_same(year):
     pd.testing.assert_frame_equal(nw.to_native(lazy, pass_through=True), features.build(day, weather, planes))
 
 
+# Some months: features are built by month, each from the flights of the month before as well.
+
+
+def in_months(frame: pd.DataFrame, months: list[int], date: str) -> pd.DataFrame:
+    return nw.from_native(frame).filter(features.yyyymm(date).is_in(months)).to_native()
+
+
+@pytest.mark.parametrize(
+    ("months", "month_before"),
+    [
+        pytest.param([201301], [], id="the first"),
+        pytest.param([201303], [201302], id="one"),
+        pytest.param([201302, 201303], [201301], id="two that follow each other"),
+        pytest.param([201304, 201311], [201303, 201310], id="two apart"),
+    ],
+)
+def test_some_months_are_built_as_they_are_in_the_year(year, built, months, month_before):
+    flights = in_months(year["flights"], [*months, *month_before], "dep_date_local")
+    weather = in_months(year["weather"], [*months, *month_before], "date_local")
+    rows = features.build(flights, weather, year["planes"])
+    actual, expected = (frame[frame["dep_month"].isin(months)] for frame in (rows, built))
+    pd.testing.assert_frame_equal(
+        actual.sort_values(KEY, ignore_index=True), expected.sort_values(KEY, ignore_index=True)
+    )
+
+
+def test_history_reaches_back_less_than_a_month():
+    assert history.reach() == timedelta(days=11) < timedelta(days=28)
+    assert history.reach([history.Window("", (), 24 * 24)]) == timedelta(days=28)
+    assert features.SOURCES["flights"].look_back == 1
+
+
+def test_the_columns_that_are_read_are_enough(year, built):
+    read = [year[name].filter(items=source.columns) for name, source in features.SOURCES.items()]
+    pd.testing.assert_frame_equal(features.build(*read), built)
+    for name, source in features.SOURCES.items():
+        assert set(source.columns) <= set(schema.TABLES[name].column_names)
+
+
+def test_the_month_of_a_row_is_the_local_one(built):
+    local = pd.to_datetime(built["dep_date_local"])
+    assert built["dep_month"].equals((local.dt.year * 100 + local.dt.month).astype("int32[pyarrow]"))
+    assert set(built["dep_month"]) == set(range(201301, 201313))
+
+
+def test_a_flight_that_landed_before_it_was_to_leave_is_not_in_its_own_history(build, flight, noon):
+    rows = [flight(noon, arr=noon - timedelta(minutes=5), delay=-125), flight(noon + timedelta(hours=1), flight=2)]
+    assert build(rows)["carrier_24h_landed"].tolist() == [0, 0]
+
+
 # The leak test: the future is moved, and no feature of the past may notice.
 
 MOMENT = datetime(2013, 2, 8, 17, 0, tzinfo=UTC)  # noon in New York, the day before a blizzard
@@ -108,8 +159,16 @@ def everything_delayed(future: nw.Expr) -> dict[str, nw.Expr]:
 
 def everything_cancelled(future: nw.Expr) -> dict[str, nw.Expr]:
     """Flights in the future have no actual times at all."""
-    gone = ("arr_delay_min", "dep_delay_min", "air_time_min", "arr_at", "dep_at", "dep_clock_local", "arr_clock_local")
-    return {name: nw.when(~future).then(nw.col(name)) for name in gone}
+    actual = (
+        "arr_delay_min",
+        "dep_delay_min",
+        "air_time_min",
+        "arr_at",
+        "dep_at",
+        "dep_clock_local",
+        "arr_clock_local",
+    )
+    return {name: nw.when(~future).then(nw.col(name)) for name in actual}
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +218,7 @@ def test_a_flight_is_not_part_of_its_own_features(ten_days, year):
             .to_native()
         )
         key = ten_days.iloc[number][list(schema.FLIGHT_KEY)]
-        found = known_at_moment(moved, year)
-        mine = (found[list(schema.FLIGHT_KEY)] == key).all(axis=1)
-        assert mine.sum() == 1
-        pd.testing.assert_frame_equal(found[mine], expected[mine])
+        actual = known_at_moment(moved, year)
+        is_own = (actual[list(schema.FLIGHT_KEY)] == key).all(axis=1)
+        assert is_own.sum() == 1
+        pd.testing.assert_frame_equal(actual[is_own], expected[is_own])

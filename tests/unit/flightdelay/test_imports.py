@@ -11,22 +11,23 @@ HEAVY = {"sklearn", "scipy", "skops", "mlflow", "matplotlib", "pyspark", "deltal
 MODULES = sorted(Path(flightdelay.__file__).parent.glob("*.py"))
 
 
-def test_modules_that_only_make_tables_load_nothing_heavy():
+def test_modules_that_only_compute_tables_load_nothing_heavy():
     light = "schema, source, scale, prep, history, features, split, baseline, card"
     code = f"import sys; from flightdelay import {light}; print(*{{name.split('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "narwhals" in done.stdout.split()
-    assert not HEAVY & set(done.stdout.split())
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "narwhals" in process.stdout.split()
+    assert not HEAVY & set(process.stdout.split())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_the_example_sees_the_kit_only_through_its_table_schemas(path):
+def test_the_example_sees_of_the_kit_only_how_tables_are_described(path):
     imported = {
-        node.module
+        (node.module, alias.name)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("stagebook")
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "stagebook"
+        for alias in node.names
     }
-    assert imported <= {"stagebook.model.tables"}
+    assert imported <= {("stagebook", name) for name in ("Column", "Kind", "Layout", "PartitionSource", "TableSchema")}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

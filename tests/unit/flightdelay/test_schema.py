@@ -33,13 +33,13 @@ def test_a_table_declares_its_key_and_layout_with_a_reason(schemas, name):
     assert table.key
     assert set(table.key) | set(table.layout.z_order) | set(table.layout.partition_by) <= set(table.column_names)
     assert len(set(table.column_names)) == len(table.columns)
-    assert table.layout.why
+    assert table.layout.reason
     assert not any(column.nullable for column in table.columns if column.name in table.key)
 
 
 def test_a_year_of_flights_is_far_below_a_gigabyte_a_partition_so_none_is_declared_and_it_says_so():
     assert not any(table.layout.partition_by for table in schema.TABLES.values())
-    assert "far below one gigabyte a partition" in schema.FLIGHTS.layout.why
+    assert "far below one gigabyte a partition" in schema.FLIGHTS.layout.reason
 
 
 def test_features_are_known_before_departure_by_name():

@@ -1,4 +1,4 @@
-"""Notices to a real SMTP and a real HTTP server on loopback."""
+"""Notices of how runs ended, sent to a real SMTP and a real HTTP server on loopback."""
 
 import email
 import email.policy
@@ -8,7 +8,7 @@ import time
 
 import pytest
 from aiosmtpd.controller import Controller
-from fixtures import records
+from fixtures import run_records
 
 from stagebook import notify
 from stagebook.model.record import RunStatus
@@ -17,27 +17,27 @@ ALL = {"on": ["success", "failure", "gate_refused", "interrupted"]}
 
 
 @pytest.mark.parametrize(
-    ("make", "kind", "words"),
+    ("make_record", "kind", "text"),
     [
-        (records.succeeded, "success", "succeeded"),
-        (records.failed, "failure", "failed"),
-        (records.refused, "gate_refused", "the gate refused"),
-        (records.interrupted, "interrupted", "interrupted"),
+        (run_records.succeeded, "success", "succeeded"),
+        (run_records.failed, "failure", "failed"),
+        (run_records.refused, "gate_refused", "the gate refused"),
+        (run_records.interrupted, "interrupted", "interrupted"),
     ],
 )
-def test_each_end_of_a_run_has_its_notice(make, kind, words):
-    notice = notify.plan(make(), ALL)
+def test_each_end_of_a_run_has_its_notice(make_record, kind, text):
+    notice = notify.notice_for(make_record(), ALL)
     assert notice is not None
     assert notice.kind == kind
-    assert words in notice.title
-    assert make().run_id in notice.body
-    assert notify.plan(make(), {"on": []}) is None
+    assert text in notice.title
+    assert make_record().run_id in notice.body
+    assert notify.notice_for(make_record(), {"on": []}) is None
 
 
-def test_a_failure_says_where_and_how_to_go_on():
-    record = records.failed()
+def test_a_failure_names_the_cell_and_the_command_that_resumes():
+    record = run_records.failed()
     record.request = {"runs_dir": "/data/my runs"}
-    notice = notify.plan(record, ALL, report="/data/my runs/x/report.html")
+    notice = notify.notice_for(record, ALL, report="/data/my runs/x/report.html")
     assert notice is not None
     assert notice.title == "flightdelay: failed in stage train, cell 7"
     assert "stage train failed in cell 7: ValueError: " in notice.body
@@ -46,35 +46,35 @@ def test_a_failure_says_where_and_how_to_go_on():
     assert "\x1b" not in notice.body
 
 
-def test_the_command_that_resumes_may_come_from_the_runner():
-    notice = notify.plan(records.interrupted(), ALL, resume_command="runners/run_pipeline.py --resume r7")
+def test_the_runner_can_pass_the_resume_command():
+    notice = notify.notice_for(run_records.interrupted(), ALL, resume_command="runners/run_pipeline.py --resume r7")
     assert notice is not None
     assert "resume with: runners/run_pipeline.py --resume r7" in notice.body
 
 
-def test_a_refusal_names_the_broken_rules_only_and_no_command():
-    notice = notify.plan(records.refused(), ALL)
+def test_a_refusal_names_only_the_failed_rules_and_no_command():
+    notice = notify.notice_for(run_records.refused(), ALL)
     assert notice is not None
     assert "roc_auc is 0.6118, the threshold is 0.62" in notice.body
     assert "baseline" not in notice.body
     assert "resume" not in notice.body
 
 
-def test_hostile_records_give_one_short_printable_notice():
-    record = records.hostile()
-    notice = notify.plan(record, ALL)
+def test_a_hostile_record_gives_a_short_printable_notice():
+    record = run_records.hostile()
+    notice = notify.notice_for(record, ALL)
     assert notice is not None
     assert notice.title.isprintable()
     assert all(line.isprintable() and len(line) <= 501 for line in notice.body.split("\n"))
     assert len(notice.body.split("\n")) < 30
     record.exit_code = 4
-    assert notify.plan(record, ALL) is not None
+    assert notify.notice_for(record, ALL) is not None
 
 
-def test_a_run_that_goes_on_has_no_notice():
-    record = records.succeeded()
+def test_a_run_that_is_still_running_has_no_notice():
+    record = run_records.succeeded()
     record.status = RunStatus.RUNNING
-    assert notify.plan(record, ALL) is None
+    assert notify.notice_for(record, ALL) is None
 
 
 @pytest.fixture
@@ -128,26 +128,26 @@ UNKNOWN = "this is not an address that apprise knows"
         ("https://", f"(https://…): {UNKNOWN}"),
     ],
 )
-def test_a_problem_comes_back_in_words_without_secrets(url, problem, caplog, capfd):
+def test_a_problem_is_described_without_secrets(url, problem, caplog, capfd):
     caplog.set_level("DEBUG")
     assert notify.send(NOTICE, [url], timeout=20) == [f"notice 1 of 1 {problem}"]
-    told = problem + caplog.text + "".join(capfd.readouterr())
-    assert [secret for secret in SECRETS if secret in told] == []
+    output = problem + caplog.text + "".join(capfd.readouterr())
+    assert [secret for secret in SECRETS if secret in output] == []
 
 
-def test_other_uses_of_these_libraries_may_still_log():
+def test_logs_of_these_libraries_are_captured_only_while_a_notice_is_sent():
     notify.send(NOTICE, [], timeout=1)
-    logger = logging.getLogger("urllib3.connectionpool")  # asked itself: its level may be anybody's
+    logger = logging.getLogger("urllib3.connectionpool")  # the filter is asked directly, since the level is not ours
     assert logger.filter(logger.makeRecord(logger.name, logging.WARNING, __file__, 1, "a user's own request", (), None))
 
 
-def test_a_server_that_refuses_says_so(hook):
+def test_a_refusal_by_the_server_is_reported_with_its_status(hook):
     hook.broken = True
     [problem] = notify.send(NOTICE, [f"json://127.0.0.1:{hook.server_port}"], timeout=20)
     assert problem == "notice 1 of 1 (json://…): it was not accepted (HTTP status 500)"
 
 
-def test_servers_that_sleep_cost_the_timeout_once_and_hold_up_no_other(hook, mailbox):
+def test_slow_servers_cost_the_timeout_once_and_do_not_delay_others(hook, mailbox):
     hook.slow = True
     slow = f"json://127.0.0.1:{hook.server_port}"
     mail = f"mailto://127.0.0.1:{mailbox.port}?from=runner@example.com&to=team@example.com"

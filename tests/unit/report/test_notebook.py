@@ -1,4 +1,4 @@
-"""Executed notebooks as pages: readable, and without anything that runs."""
+"""Pages of executed notebooks: readable, and nothing in them runs."""
 
 import re
 import warnings
@@ -7,11 +7,11 @@ import pytest
 from fixtures import hostile_notebooks as hostile
 from nbformat import v4
 
-from stagebook.report import clean
+from stagebook.report import sanitize
 from stagebook.report.notebook import notebook_html
 
 
-def shown(*cells):
+def page_of(*cells):
     return notebook_html(v4.new_notebook(cells=list(cells)), title="t", back=None)
 
 
@@ -19,34 +19,34 @@ def html_cell(payload):
     return v4.new_code_cell("x", outputs=[v4.new_output("display_data", data={"text/html": payload})])
 
 
-RUNS = re.compile(r"<script|<iframe|<object|<embed|<form|<base|<meta http-equiv=.refresh|<[^>]+\son\w+\s*=|(href|src)=.javascript:|(href|src)=.data:text", re.IGNORECASE)  # fmt: skip
+ACTIVE_HTML = re.compile(r"<script|<iframe|<object|<embed|<form|<base|<meta http-equiv=.refresh|<[^>]+\son\w+\s*=|(href|src)=.javascript:|(href|src)=.data:text", re.IGNORECASE)  # fmt: skip
 
 
 @pytest.mark.parametrize("payload", hostile.HTML_PAYLOADS.values(), ids=hostile.HTML_PAYLOADS.keys())
 def test_a_hostile_output_runs_nothing(payload):
-    html = shown(html_cell(payload))
-    assert not RUNS.search(html)
+    html = page_of(html_cell(payload))
+    assert not ACTIVE_HTML.search(html)
     assert hostile.REMOTE not in re.sub(r"<pre.*?</pre>", "", html, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("payload", hostile.MARKDOWN_PAYLOADS.values(), ids=hostile.MARKDOWN_PAYLOADS.keys())
 def test_hostile_markdown_runs_nothing(payload):
-    assert not RUNS.search(shown(v4.new_markdown_cell(payload)))
+    assert not ACTIVE_HTML.search(page_of(v4.new_markdown_cell(payload)))
 
 
-def test_a_whole_hostile_notebook_runs_nothing():
+def test_a_hostile_notebook_runs_nothing():
     html = notebook_html(hostile.hostile_notebook(), title="<script>", back="../../report.html")
-    assert not RUNS.search(re.sub(r"<pre.*?</pre>", "", html, flags=re.DOTALL))
+    assert not ACTIVE_HTML.search(re.sub(r"<pre.*?</pre>", "", html, flags=re.DOTALL))
 
 
-def test_what_a_notebook_says_stays():
-    html = shown(
+def test_text_tables_and_images_of_a_notebook_are_on_the_page():
+    html = page_of(
         v4.new_markdown_cell("# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n**bold**"),
         html_cell("<table><thead><tr><th>x</th></tr></thead><tbody><tr><td>7</td></tr></tbody></table>"),
         v4.new_code_cell("y", outputs=[v4.new_output("display_data", data={"image/png": hostile.PNG})]),
         v4.new_code_cell("z", outputs=[v4.new_output("stream", name="stdout", text="printed & <kept>")]),
     )
-    for kept in (
+    for fragment in (
         "<h1",
         "<table",
         "<strong>bold</strong>",
@@ -54,11 +54,11 @@ def test_what_a_notebook_says_stays():
         "data:image/png;base64,",
         "printed &amp; &lt;kept&gt;",
     ):
-        assert kept in html
+        assert fragment in html
     assert "default-src 'none'" in html
 
 
-def test_a_failed_cell_can_be_found():
+def test_a_failed_cell_has_an_id_and_the_page_links_back_to_the_report():
     html = notebook_html(hostile.failed_notebook(), title="train", back="../../report.html")
     assert 'id="failed"' in html
     assert 'href="../../report.html"' in html
@@ -69,7 +69,7 @@ def code_cell(source, *outputs, **metadata):
 
 
 @pytest.mark.parametrize(
-    ("data", "kept", "left_out"),
+    ("data", "expected_html", "left_out"),
     [
         ({"text/vnd.mermaid": "graph TD", "text/plain": "a graph"}, "<pre>a graph</pre>", "graph TD"),
         (
@@ -90,11 +90,11 @@ def code_cell(source, *outputs, **metadata):
         ({"text/latex": "$x^2$"}, "$x^2$", "script"),
     ],
 )
-def test_of_an_output_the_richest_safe_form_is_shown(data, kept, left_out):
-    html = shown(code_cell("", v4.new_output("display_data", data)))
+def test_the_richest_safe_format_of_an_output_is_shown(data, expected_html, left_out):
+    html = page_of(code_cell("", v4.new_output("display_data", data)))
     body = html[html.index("<main>") :]
-    assert kept in body
-    assert left_out not in body.replace(kept, "")
+    assert expected_html in body
+    assert left_out not in body.replace(expected_html, "")
 
 
 @pytest.mark.parametrize(
@@ -119,24 +119,24 @@ def test_of_an_output_the_richest_safe_form_is_shown(data, kept, left_out):
         ("a\ud800b", "a?b"),
     ],
 )
-def test_cleaning_keeps_what_reads_and_drops_what_acts(before, after):
-    assert clean.fragment(before) == after
+def test_cleaning_keeps_content_and_drops_active_parts(before, after):
+    assert sanitize.fragment(before) == after
 
 
-def test_headings_can_be_reached_from_the_index_and_from_the_text():
-    html = shown(*(v4.new_markdown_cell(f"## Part {n} & <i>more</i>\n\n[back](#Part-0)") for n in range(4)))
+def test_the_index_and_links_in_the_text_lead_to_headings():
+    html = page_of(*(v4.new_markdown_cell(f"## Part {n} & <i>more</i>\n\n[back](#Part-0)") for n in range(4)))
     assert '<li class="level-2"><a href="#cell-3">Part 2 &amp; more</a></li>' in html
     assert 'href="#nb-Part-0"' in html
 
 
-def test_tracebacks_stay_coloured_in_the_colours_of_the_theme():
+def test_tracebacks_are_coloured_in_the_colours_of_the_theme():
     html = notebook_html(hostile.failed_notebook(), title="t", back=None)
     assert '<span class="ansi-red-fg">ValueError</span>: no rows &lt;yet&gt;' in html
     assert '<span class="ansi-green-intense-fg ansi-bold">if</span>' in html
     assert "style=" not in html[html.index("<main>") :].replace('style="text-align: right"', "")
 
 
-def test_a_failed_run_says_what_failed_and_what_did_not_run():
+def test_a_failed_notebook_names_the_failed_cell_and_counts_those_that_did_not_run():
     html = notebook_html(hostile.failed_notebook(), title="t", back=None)
     assert "Cell 3 failed; 1 after it did not run." in html
     assert html.index('id="failed"') > html.index(">Fit</h2>")
@@ -144,18 +144,18 @@ def test_a_failed_run_says_what_failed_and_what_did_not_run():
 
 
 def test_a_progress_bar_shows_its_last_state():
-    html = shown(code_cell("", v4.new_output("stream", text="a\r 10%\r100%\nnext\r\n")))
+    html = page_of(code_cell("", v4.new_output("stream", text="a\r 10%\r100%\nnext\r\n")))
     assert "<pre>100%\nnext\n</pre>" in html
 
 
-def test_an_image_that_is_attached_to_markdown_is_shown():
+def test_an_image_attached_to_markdown_is_shown():
     cell = v4.new_markdown_cell("![x](attachment:a.png)", attachments={"a.png": {"image/png": hostile.PNG.strip()}})
-    assert '<img src="data:image/png;base64,' in shown(cell)
+    assert '<img src="data:image/png;base64,' in page_of(cell)
 
 
 def test_huge_outputs_are_cut_with_a_note():
-    many = [v4.new_output("stream", text="x" * 300_000), *(v4.new_output("stream", text="y") for _ in range(500))]
-    html = shown(code_cell("", *many))
+    outputs = [v4.new_output("stream", text="x" * 300_000), *(v4.new_output("stream", text="y") for _ in range(500))]
+    html = page_of(code_cell("", *outputs))
     assert len(html) < 200_000
     assert "100,000 of 300,000 characters; the rest is in the .ipynb" in html
     assert "301 more outputs are in the .ipynb" in html
@@ -171,4 +171,4 @@ def test_any_language_is_shown_without_a_warning(lexer):
 
 
 def test_an_empty_notebook_has_a_page():
-    assert "0 cells" in shown()
+    assert "0 cells" in page_of()

@@ -1,4 +1,4 @@
-"""Windows of the day follow the clock on the wall, also where it is put forward or back."""
+"""Daily windows follow local time, also where clocks go forward or back."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ def utc(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("window", "now", "opens"),
+    ("window", "moment", "opens"),
     [
         (NIGHT, "2026-11-25T20:59", "2026-11-25T21:00"),
         (NIGHT, "2026-11-25T21:00", "2026-11-25T21:00"),
@@ -28,41 +28,44 @@ def utc(text: str) -> datetime:
         ("09:00-17:30 America/New_York", "2026-11-25T22:30", "2026-11-26T14:00"),
         ("18:00-24:00 UTC", "2026-11-25T23:59:59", "2026-11-25T23:59:59"),
         ("18:00-24:00 UTC", "2026-11-26T00:00", "2026-11-26T18:00"),
-        # The clock is put from 02:00 to 03:00 at 01:00 UTC: what would open at 02:30 opens at 03:00.
+        # Clocks go from 02:00 to 03:00 at 01:00 UTC: what would open at 02:30 opens at 03:00.
         ("02:30-04:00 Europe/Berlin", "2026-03-28T22:00", "2026-03-29T01:00"),
-        ("02:10-02:50 Europe/Berlin", "2026-03-28T22:00", "2026-03-30T00:10"),  # a night without such an hour
-        # It is put from 03:00 back to 02:00 at 01:00 UTC: 02:15 comes at 00:15 and again at 01:15.
+        ("02:10-02:50 Europe/Berlin", "2026-03-28T22:00", "2026-03-30T00:10"),  # that night has no such hour
+        # Clocks go from 03:00 back to 02:00 at 01:00 UTC: 02:15 is at 00:15 and at 01:15.
         ("02:15-02:45 Europe/Berlin", "2026-10-24T22:00", "2026-10-25T00:15"),
         ("02:15-02:45 Europe/Berlin", "2026-10-25T00:45", "2026-10-25T01:15"),
-        ("22:00-02:30 Europe/Berlin", "2026-10-25T00:30", "2026-10-25T01:00"),  # open again, as it is 02:00 again
+        (
+            "22:00-02:30 Europe/Berlin",
+            "2026-10-25T00:30",
+            "2026-10-25T01:00",
+        ),  # opens a second time, as 02:00 comes twice
         ("00:15-00:20 Australia/Lord_Howe", "2026-10-03T12:00", "2026-10-03T13:45"),  # half an hour is skipped there
         ("10:00-11:00 Pacific/Apia", "2011-12-29T22:00", "2011-12-30T20:00"),  # 30 December 2011 was left out
     ],
 )
-def test_a_window_opens_when_the_clock_on_the_wall_says_so(window, now, opens):
-    assert Window.parse(window).next_open(utc(now)) == utc(opens)
+def test_a_window_opens_at_its_local_time(window, moment, opens):
+    assert Window.parse(window).next_open(utc(moment)) == utc(opens)
 
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns", "UTC"]
-TURNS = ["2026-03-29", "2026-10-25", "2026-03-08", "2026-11-01", "2026-10-04", "2026-04-05", "2026-07-01"]
+CLOCK_CHANGES = ["2026-03-29", "2026-10-25", "2026-03-08", "2026-11-01", "2026-10-04", "2026-04-05", "2026-07-01"]
 minutes = st.integers(0, 24 * 60 - 1)
 
 
-@given(st.sampled_from(ZONES), minutes, minutes, st.sampled_from(TURNS), st.integers(-36 * 60, 36 * 60))
+@given(st.sampled_from(ZONES), minutes, minutes, st.sampled_from(CLOCK_CHANGES), st.integers(-36 * 60, 36 * 60))
 def test_the_next_opening_is_the_first_minute_that_is_open(zone, opens, closes, day, offset):
     if opens == closes:
         closes += 1
     window = Window(opens * 60, closes * 60, ZoneInfo(zone))
-    now = utc(f"{day}T00:00") + timedelta(minutes=offset)
-    found = window.next_open(now)
-    moment = now
+    moment = utc(f"{day}T00:00") + timedelta(minutes=offset)
+    next_open = window.next_open(moment)
     while not window.is_open(moment):
         moment += timedelta(minutes=1)
-    assert found == moment
+    assert next_open == moment
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("22:00-06:00", "not two times and a time zone"),
         ("22-06 UTC", "not two times and a time zone"),
@@ -73,11 +76,11 @@ def test_the_next_opening_is_the_first_minute_that_is_open(zone, opens, closes, 
         ("22:00-06:00 ../etc", "no time zone '../etc'"),
     ],
 )
-def test_what_is_not_a_window_is_refused_with_how_it_is_written(text, why):
+def test_a_text_that_is_not_a_window_is_refused_with_an_example(text, reason):
     with pytest.raises(BadWindow, match=r"22:00-06:00 Europe/Berlin") as refused:
         Window.parse(text)
-    assert why in str(refused.value)
+    assert reason in str(refused.value)
 
 
-def test_a_window_is_written_as_it_is_read():
+def test_a_window_has_a_normalized_text():
     assert str(Window.parse(" 9:05 - 24:00  Asia/Tokyo")) == "09:05-24:00 Asia/Tokyo"

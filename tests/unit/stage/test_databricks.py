@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from stagebook import stage
 from stagebook.errors import ConfigError
-from stagebook.stage import current, task
+from stagebook.stage import current, papermill_task
 
 PLACES = {"catalog": "main", "schema": "flights", "volume": "files", "run_id": "7", "stage": "train"}
 
@@ -56,7 +56,7 @@ def test_a_parameter_is_what_its_widget_says_in_the_type_of_the_notebook(job, te
 
 def test_a_text_that_is_no_such_value_is_refused(job):
     job(p="many")
-    with pytest.raises(ConfigError, match="parameter 'p': the job passes 'many', and the notebook wants int"):
+    with pytest.raises(ConfigError, match="parameter 'p': the job passes 'many', and the notebook's annotation is int"):
         stage.parameter("p", 1, "int")
 
 
@@ -75,7 +75,7 @@ def test_tables_models_and_files_are_where_the_job_says(job, tmp_path):
     assert context.warehouse == tmp_path / "Volumes/main/flights/files"
 
 
-def test_a_notebook_without_the_jobs_widgets_is_told_which_one_to_make(job):
+def test_a_notebook_that_lacks_a_widget_of_the_job_fails_with_its_name(job):
     job(stagebook_catalog="")
     with pytest.raises(ConfigError, match=r"dbutils.widgets.text\('stagebook_catalog'"):
         current.current()
@@ -84,7 +84,7 @@ def test_a_notebook_without_the_jobs_widgets_is_told_which_one_to_make(job):
 def test_papermill_runs_a_stage_in_process_keeps_it_on_the_volume_and_hands_its_scraps_on(job, notebook):
     path = notebook("a", "import scrapbook\nscrapbook.glue('double', 2 * x)\nx", parameters="x: int = 1")
     values = job(stagebook_notebook=str(path), x="21")
-    kept = nbformat.read(task.run(), as_version=4)
+    kept = nbformat.read(papermill_task.run(), as_version=4)
     assert values == {"double": 42}
     assert kept.cells[-1].outputs[-1].data["text/plain"] == "21"
 
@@ -93,7 +93,7 @@ def test_a_stage_that_fails_under_papermill_is_kept_and_fails(job, notebook, tmp
     path = notebook("a", "import scrapbook\nscrapbook.glue('before', 1)", "1 / 0", "print('after')")
     values = job(stagebook_notebook=str(path))
     with pytest.raises(Exception, match="ZeroDivisionError"):
-        task.run()
+        papermill_task.run()
     kept = nbformat.read(tmp_path / "Volumes/main/flights/files/runs/7/train-1.ipynb", as_version=4)
     assert values == {"before": 1}
     assert [cell.get("outputs") for cell in kept.cells if "after" in cell.source] == [[]]

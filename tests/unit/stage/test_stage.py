@@ -1,4 +1,4 @@
-"""A notebook's entrance: scraps, claims, declared tables, files, under a runner and without one."""
+"""A notebook's entrance: scraps, checks, declared tables, files, under a runner and without one."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 
 from stagebook import stage
 from stagebook.errors import (
-    ClaimFailed,
+    CheckFailed,
     ConfigError,
     MissingFile,
     ReadOnlyTable,
@@ -18,8 +18,8 @@ from stagebook.errors import (
 )
 from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
-from stagebook.model.tables import Column, Kind, Parts, TableSchema
-from stagebook.stage import current, scraps, tables, uses
+from stagebook.model.tables import Column, Kind, TableSchema
+from stagebook.stage import current, registry_usage, scraps, tables
 from stagebook.tables.warehouse import Writer
 
 ROWS = TableSchema("rows", "some rows", (Column("x", Kind.INT64, "a number"),))
@@ -62,9 +62,9 @@ def frame(*values):
 
 @pytest.fixture
 def glued(monkeypatch):
-    found = {}
-    monkeypatch.setattr("scrapbook.glue", found.__setitem__)
-    return found
+    scraps_by_name = {}
+    monkeypatch.setattr("scrapbook.glue", scraps_by_name.__setitem__)
+    return scraps_by_name
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_scalars_of_numpy_and_pandas_become_plain(glued, value, plain):
 
 
 @pytest.mark.parametrize(
-    ("value", "why"),
+    ("value", "reason"),
     [
         (float("nan"), "is nan"),
         (np.float64("inf"), "is inf"),
@@ -97,16 +97,24 @@ def test_scalars_of_numpy_and_pandas_become_plain(glued, value, plain):
         ("x" * (scraps.MAX_SCRAP_BYTES + 1), "more than 49,152"),
     ],
 )
-def test_what_would_not_come_back_as_it_went_is_refused(glued, value, why):
-    with pytest.raises(ScrapRefused, match=f"the scrap 'name' .*{why}"):
+def test_a_value_that_would_come_back_changed_is_refused(glued, value, reason):
+    with pytest.raises(ScrapRefused, match=f"the scrap 'name' .*{reason}"):
         stage.glue("name", value)
     assert glued == {}
 
 
-def test_a_claim_that_does_not_hold_ends_the_stage_with_its_text():
-    stage.claim(np.bool_(True), "all is well")
-    with pytest.raises(ClaimFailed, match="this claim does not hold: rows are kept"):
-        stage.claim(1 > 2, "rows are kept")
+def test_a_failed_check_ends_the_stage_with_its_statement():
+    stage.check(np.bool_(True), "all is well")
+    with pytest.raises(CheckFailed, match="this check failed: rows are kept"):
+        stage.check(1 > 2, "rows are kept")
+
+
+def test_the_verdict_of_the_gate_is_handed_on(glued):
+    rules = [{"metric": "roc_auc", "threshold": 0.6}]
+    verdict = stage.evaluate_gate(rules, model={"roc_auc": 0.5}, baseline={"roc_auc": 0.4}, champion=None)
+    assert not verdict.passed
+    assert glued["gate_passed"] is False
+    assert [rule["passed"] for rule in glued["gate"]["rules"]] == [False]
 
 
 def test_a_stage_reads_the_version_that_its_run_pinned(managed):
@@ -132,22 +140,7 @@ def test_a_stage_reads_what_it_has_written_itself(managed):
     assert stage.read("rows")["x"].tolist() == [1]
 
 
-def test_a_stage_replaces_the_parts_that_are_stale(managed):
-    managed(writes=("rows",))
-    before, after = (
-        {1: {"values": stage.fingerprint(frame(1))}, 2: {"values": stage.fingerprint(frame(x))}} for x in (2, 3)
-    )
-    assert stage.fingerprints(frame(1, 2), by="x") == {1: before[1]["values"], 2: before[2]["values"]}
-    stage.write(frame(1, 2), ROWS, stale=stage.stale(ROWS, Parts("x", before)))
-    assert not stage.stale(ROWS, Parts("x", before))
-    assert stage.stale(ROWS, Parts("x", after)).why == {2: "values changed"}
-    assert stage.stale(ROWS, Parts("x", before), everything=True).to_make == [1, 2]
-    managed(writes=("other",))
-    with pytest.raises(UndeclaredTable, match=r"stages\.train\.writes: \[other, rows\]"):
-        stage.stale(ROWS, Parts("x", before))
-
-
-def test_without_a_runner_a_notebook_works_on_the_places_of_dev_yaml(tmp_path, monkeypatch, notebook, params):
+def test_without_a_runner_a_notebook_uses_the_paths_of_dev_yaml(tmp_path, monkeypatch, notebook, params):
     notebook("a", "1")
     params("dev", "pipeline: d\nstages: {a: {notebook: notebooks/a.ipynb}}\nwarehouse: w")
     monkeypatch.delenv("STAGEBOOK_CONTEXT", raising=False)
@@ -174,10 +167,10 @@ def test_a_model_goes_from_stage_to_stage_without_pickle(managed):
     model = LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0])
     reference = stage.save_model(model, "line")
     assert reference == "models/r1/line.skops"
-    assert stage.load_saved_model(reference).predict([[2.0]])[0] == pytest.approx(4.0)
-    assert stage.load_saved_model("").predict([[2.0]])[0] == pytest.approx(4.0)
+    assert stage.load_model(reference).predict([[2.0]])[0] == pytest.approx(4.0)
+    assert stage.load_model("").predict([[2.0]])[0] == pytest.approx(4.0)
     with pytest.raises(MissingFile, match=r"there is no file 'models/r1/other\.skops'"):
-        stage.load_saved_model("models/r1/other.skops")
+        stage.load_model("models/r1/other.skops")
 
 
 def test_a_text_file_is_kept_for_the_run(managed, tmp_path):
@@ -198,14 +191,14 @@ def test_an_external_table_is_read_at_its_pinned_version_and_never_written(manag
         stage.write(frame(3), ROWS)
 
 
-def test_how_the_registry_was_used_lies_beside_the_attempt(managed, tmp_path):
+def test_how_the_registry_was_used_is_noted_beside_the_attempt(managed, tmp_path):
     managed()
-    uses.found("champion", "1")
-    uses.made(champion="2")
-    uses.found("champion", "2")
-    uses.made(candidate="2")
-    kept = json.loads((tmp_path / "runs/r1/stages/train/attempt-1.registry.json").read_text())
-    assert kept == {
+    registry_usage.note_read("champion", "1")
+    registry_usage.note_set(champion="2")
+    registry_usage.note_read("champion", "2")
+    registry_usage.note_set(candidate="2")
+    noted = json.loads((tmp_path / "runs/r1/stages/train/attempt-1.registry.json").read_text())
+    assert noted == {
         "uri": "sqlite:///x",
         "model": "m",
         "reads": {"champion": "1"},

@@ -1,4 +1,4 @@
-"""The table contract and the warehouse on every engine: one body of tests, the same words."""
+"""Schema checks and the warehouse on every engine: one body of tests, the same messages."""
 
 from datetime import UTC, date, datetime
 
@@ -7,12 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from stagebook.engines.base import Engine
-from stagebook.engines.estimate import frame_row_bytes
-from stagebook.engines.memory import Memory
+from stagebook.delta.engine import Engine
+from stagebook.delta.estimate import frame_row_bytes
 from stagebook.errors import SchemaViolation, TooLarge
+from stagebook.machine import Memory
 from stagebook.model.tables import Column, Kind, TableSchema
-from stagebook.tables.contract import check
+from stagebook.tables.schema_check import check
 from stagebook.tables.warehouse import Warehouse, Writer
 
 COLUMNS = (
@@ -44,7 +44,7 @@ GOOD = {
 def frame(engine: Engine, rows: int = 10, **changes: list) -> object:
     """Ten good rows, some columns of which are replaced."""
     columns = {name: pa.array(changes.get(name, GOOD[name]), TYPES.field(name).type) for name in TYPES.names}
-    return engine.frame(pa.table(columns).slice(0, rows))
+    return engine.from_local(pa.table(columns).slice(0, rows))
 
 
 def arrow(engine: Engine, data: object) -> pa.Table:
@@ -76,13 +76,14 @@ BAD = [
 CASES = [pytest.param(*case, id=f"{' and '.join(case[1])} {case[1]}") for case in BAD]
 
 
-@pytest.mark.parametrize(("changes", "dropped", "kept"), CASES)
-def test_bad_rows_are_counted_by_their_rules_and_dropped(engine, changes, dropped, kept):
+@pytest.mark.parametrize(("changes", "dropped", "remaining"), CASES)
+def test_bad_rows_are_counted_by_their_rules_and_dropped(engine, changes, dropped, remaining):
     checked = check(engine, frame(engine, **changes), TOLERANT)
-    assert dict(checked.dropped) == dropped
-    assert (checked.rows, checked.dropped_rows) == (len(kept), 10 - len(kept))
-    assert arrow(engine, checked.data)["id"].to_pylist() == kept
-    assert str(checked).startswith(f"{len(kept)} rows fit table 'flights', {10 - len(kept)} dropped: ")
+    assert dict(checked.dropped_by_rule) == dropped
+    rows = len(remaining)
+    assert (checked.rows, checked.dropped_rows) == (rows, 10 - rows)
+    assert arrow(engine, checked.data)["id"].to_pylist() == remaining
+    assert str(checked).startswith(f"{rows} rows fit table 'flights', {10 - rows} dropped: ")
 
 
 def refusal(engine: Engine, schema: TableSchema = STRICT, **changes: list) -> list[str]:
@@ -91,7 +92,7 @@ def refusal(engine: Engine, schema: TableSchema = STRICT, **changes: list) -> li
     return str(caught.value).splitlines()
 
 
-WORDS = [
+MESSAGES = [
     (
         {"origin": ["XXX"] * 2 + ["EWR"] * 8, "delay": [2000, 2000, None, *[0] * 6, -200]},
         [
@@ -130,13 +131,13 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), WORDS, ids=["rules", "keys", "null"])
-def test_too_many_bad_rows_are_refused_in_the_same_words(engine, changes, words):
+@pytest.mark.parametrize(("changes", "lines"), MESSAGES, ids=["rules", "keys", "null"])
+def test_too_many_bad_rows_are_refused_with_the_same_message(engine, changes, lines):
     todo = "  Correct the data where it is made, or change the rule or max_bad_share in the table's schema."
-    assert refusal(engine, **changes) == [*words, todo]
+    assert refusal(engine, **changes) == [*lines, todo]
 
 
-def test_at_most_five_rows_are_told(engine):
+def test_a_refusal_shows_at_most_five_rows(engine):
     lines = refusal(engine, TOLERANT, origin=["XXX"] * 7 + ["EWR"] * 3, delay=[2000] * 6 + [0] * 4)
     assert lines[1:4] == ["  origin in EWR, JFK, LGA: 7 rows", "  delay <= 1500: 6 rows", "  for example:"]
     assert [line.split(",")[1] for line in lines[4:-1]] == [" origin='XXX'"] * 5
@@ -149,8 +150,8 @@ def test_a_table_may_have_very_many_rules(engine):
         "wide", "", tuple(Column(n, Kind.INT64, "", minimum=0, maximum=9) for n in names), ("c0",), max_bad_share=0.5
     )
     rows = pa.table({name: [1, 2, 3, -1 if name == "c99" else 4] for name in names})
-    checked = check(engine, engine.frame(rows), wide)
-    assert (checked.rows, dict(checked.dropped)) == (3, {"c99 >= 0": 1})
+    checked = check(engine, engine.from_local(rows), wide)
+    assert (checked.rows, dict(checked.dropped_by_rule)) == (3, {"c99 >= 0": 1})
     assert checked.examples == ({"c0": 4, "c99": -1},)
 
 
@@ -159,12 +160,12 @@ def test_exactly_the_tolerated_share_is_tolerated(engine):
     assert refusal(engine, TOLERANT, delay=[2000] * 6 + [0] * 4)
 
 
-def test_good_rows_no_rows_and_what_is_not_a_number_fit(engine):
+def test_good_rows_no_rows_and_nan_fit(engine):
     fitting = check(engine, frame(engine), STRICT)
     assert arrow(engine, fitting.data).to_pydict() == GOOD
     assert str(fitting) == "10 rows fit table 'flights'"
-    nothing = check(engine, frame(engine, 0), STRICT)
-    assert (nothing.rows, nothing.dropped_rows, engine.count(nothing.data)) == (0, 0, 0)
+    empty = check(engine, frame(engine, 0), STRICT)
+    assert (empty.rows, empty.dropped_rows, engine.count(empty.data)) == (0, 0, 0)
     nan = check(engine, frame(engine, rate=[float("nan")] * 10), STRICT)
     assert arrow(engine, nan.data)["rate"].null_count == 10
 
@@ -181,11 +182,11 @@ LOSSY = [
 ]
 
 
-@pytest.mark.parametrize(("column", "values", "words"), LOSSY)
-def test_a_cast_that_would_lose_something_is_refused(engine, column, values, words):
+@pytest.mark.parametrize(("column", "values", "message"), LOSSY)
+def test_a_cast_that_would_lose_something_is_refused(engine, column, values, message):
     columns = {name: pa.array(GOOD[name][1:3], TYPES.field(name).type) for name in TYPES.names}
-    with pytest.raises(SchemaViolation, match=f"table 'flights': column '{column}' is {words}"):
-        check(engine, engine.frame(pa.table(columns | {column: values})), STRICT)
+    with pytest.raises(SchemaViolation, match=f"table 'flights': column '{column}' is {message}"):
+        check(engine, engine.from_local(pa.table(columns | {column: values})), STRICT)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_a_cast_that_would_lose_something_is_refused(engine, column, values, wor
 )
 def test_a_cast_that_loses_nothing_is_done(engine, column, values, result):
     columns = {name: pa.array(GOOD[name][1:3], TYPES.field(name).type) for name in TYPES.names}
-    checked = check(engine, engine.frame(pa.table(columns | {column: values})), STRICT)
+    checked = check(engine, engine.from_local(pa.table(columns | {column: values})), STRICT)
     assert arrow(engine, checked.data)[column].to_pylist() == result
 
 
@@ -213,13 +214,13 @@ def by(run: str, attempt: int = 1) -> Writer:
     return Writer(run, "s", attempt)
 
 
-def test_a_write_drops_what_the_schema_tolerates_and_says_so_in_the_commit(warehouse):
+def test_a_write_drops_tolerated_bad_rows_and_counts_them_in_the_commit(warehouse):
     bad = frame(warehouse.engine, id=[0, 1, 2, 3, 4, 5, 6, 7, 8, 0], rate=[None, 7.0, *[0.5] * 8])
     commit = warehouse.write(bad, TOLERANT, writer=by("r"))
-    assert (commit.rows, commit.dropped) == (8, {"rate <= 1": 1, "key (id) is unique": 1})
+    assert (commit.rows, commit.dropped_by_rule) == (8, {"rate <= 1": 1, "key (id) is unique": 1})
     assert warehouse.commit("flights", commit.version) == commit
-    kept = warehouse.to_pandas(warehouse.read("flights", version=None, columns=["id"]))
-    assert sorted(kept["id"]) == [0, 2, 3, 4, 5, 6, 7, 8]
+    rows = warehouse.to_pandas(warehouse.read("flights", version=None, columns=["id"]))
+    assert sorted(rows["id"]) == [0, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_refused_frame_leaves_nothing_behind(warehouse):
@@ -228,7 +229,7 @@ def test_a_refused_frame_leaves_nothing_behind(warehouse):
     assert warehouse.names() == []
 
 
-def test_what_was_checked_is_written_as_checked(warehouse):
+def test_checked_rows_are_written_without_a_second_check(warehouse):
     checked = warehouse.check(frame(warehouse.engine), STRICT)
     assert warehouse.check(checked, STRICT) is checked
     assert warehouse.write(checked, STRICT, writer=by("r")).rows == 10
@@ -236,24 +237,26 @@ def test_what_was_checked_is_written_as_checked(warehouse):
 
 def test_the_same_writer_commits_the_same_content_once_and_other_content_anew(warehouse):
     first = warehouse.write(frame(warehouse.engine), STRICT, writer=by("r"))
-    again = warehouse.write(frame(warehouse.engine), STRICT, writer=by("r", 2))
-    assert (again.version, again.attempt, again.repeated) == (first.version, 1, True)
-    other = warehouse.write(frame(warehouse.engine), STRICT, writer=by("another"))
-    mended = warehouse.write(frame(warehouse.engine, delay=[7] * 10), STRICT, writer=by("r", 3))
-    assert [other.version, mended.version] == [first.version + 1, first.version + 2]
-    assert warehouse.committed("flights", run_id="r", stage="s").version == mended.version
+    repeated = warehouse.write(frame(warehouse.engine), STRICT, writer=by("r", 2))
+    assert (repeated.version, repeated.attempt, repeated.repeated) == (first.version, 1, True)
+    of_other_run = warehouse.write(frame(warehouse.engine), STRICT, writer=by("another"))
+    corrected = warehouse.write(frame(warehouse.engine, delay=[7] * 10), STRICT, writer=by("r", 3))
+    assert [of_other_run.version, corrected.version] == [first.version + 1, first.version + 2]
+    assert warehouse.committed("flights", run_id="r", stage="s").version == corrected.version
 
 
 def test_small_frames_become_pandas_frames_of_arrow_types(warehouse):
-    found = warehouse.to_pandas(frame(warehouse.engine), limit=10).sort_values("id", ignore_index=True)
-    assert isinstance(found, pd.DataFrame)
-    assert pa.Table.from_pandas(found, schema=TYPES, preserve_index=False).to_pydict() == GOOD
-    assert {name: str(kind) for name, kind in found.dtypes.items()} == {f.name: f"{f.type}[pyarrow]" for f in TYPES}
+    pandas_frame = warehouse.to_pandas(frame(warehouse.engine), limit=10).sort_values("id", ignore_index=True)
+    assert isinstance(pandas_frame, pd.DataFrame)
+    assert pa.Table.from_pandas(pandas_frame, schema=TYPES, preserve_index=False).to_pydict() == GOOD
+    assert {name: str(kind) for name, kind in pandas_frame.dtypes.items()} == {
+        f.name: f"{f.type}[pyarrow]" for f in TYPES
+    }
 
 
-def test_too_large_a_frame_is_refused_and_told_what_to_do(warehouse):
+def test_too_large_a_frame_is_refused_with_what_to_do(warehouse):
     if warehouse.engine.name == "pandas":
-        assert len(warehouse.to_pandas(frame(warehouse.engine), limit=1)) == 10, "it is here already"
+        assert len(warehouse.to_pandas(frame(warehouse.engine), limit=1)) == 10, "a pandas frame is in memory already"
         return
     with pytest.raises(TooLarge) as caught:
         warehouse.to_pandas(frame(warehouse.engine), limit=9)
@@ -263,7 +266,7 @@ def test_too_large_a_frame_is_refused_and_told_what_to_do(warehouse):
     ]
 
 
-def test_without_a_limit_a_quarter_of_the_free_memory_is_one(warehouse, monkeypatch):
+def test_the_default_limit_is_a_quarter_of_the_free_memory(warehouse, monkeypatch):
     if warehouse.engine.name == "pandas":
         return
     monkeypatch.setattr("stagebook.tables.warehouse.memory", lambda: Memory(total=400, free=400))
@@ -271,10 +274,10 @@ def test_without_a_limit_a_quarter_of_the_free_memory_is_one(warehouse, monkeypa
         warehouse.to_pandas(frame(warehouse.engine))
 
 
-def test_the_head_has_as_many_rows_as_are_asked_for_and_the_types_of_all(warehouse):
-    few = warehouse.head(frame(warehouse.engine), 3)
-    assert (len(few), list(few)) == (3, TYPES.names)
-    assert str(few["hour"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
+def test_the_head_has_at_most_the_requested_rows_and_the_types_of_the_frame(warehouse):
+    head = warehouse.head(frame(warehouse.engine), 3)
+    assert (len(head), list(head)) == (3, TYPES.names)
+    assert str(head["hour"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
     assert len(warehouse.head(frame(warehouse.engine), 99)) == 10
 
 

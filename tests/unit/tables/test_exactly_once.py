@@ -1,4 +1,4 @@
-"""One commit per run and stage, whoever dies or races (faults 26 to 28 of the libraries)."""
+"""One commit per run and stage, even if writers race or are killed (faults 26 to 28 of the libraries)."""
 
 import json
 import signal
@@ -13,8 +13,8 @@ from zlib import crc32
 import pandas as pd
 import pytest
 
-from stagebook.engines.creation import create_empty
-from stagebook.engines.local import LocalEngine
+from stagebook.delta.creation import create_empty
+from stagebook.delta.pandas_engine import LocalEngine
 from stagebook.errors import WriteConflict
 from stagebook.model.tables import Column, Kind, TableSchema
 from stagebook.tables.warehouse import Warehouse, Writer
@@ -26,7 +26,7 @@ SCHEMA = TableSchema(
 
 
 def frame(run, month=1):
-    """What the writers of `writer_process.py` write."""
+    """The frame that the writers of `writer_process.py` write."""
     return pd.DataFrame({"month": [month] * 5, "writer": [crc32(run.encode())] * 5})
 
 
@@ -37,7 +37,7 @@ def warehouse(tmp_path):
 
 @pytest.fixture
 def race(tmp_path):
-    """`race([(run, months, then), …])` lets one process each go at once; gives their commits or signals."""
+    """`race([(run, months, ending), …])` starts a process for each at once; returns their commits or signals."""
 
     def start(writers):
         command = [sys.executable, str(SCRIPT), str(tmp_path), json.dumps(writers)]
@@ -58,7 +58,7 @@ def test_four_writers_of_one_transaction_commit_once(race, warehouse):
     assert (warehouse.latest("t"), rows(warehouse)) == (1, {1: 5})
 
 
-def test_four_writers_of_different_runs_all_commit_and_nothing_is_lost(race, warehouse):
+def test_four_writers_of_different_runs_all_commit_and_no_rows_are_lost(race, warehouse):
     warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1))
     ended = race([(f"run-{n}", [n * 10 + i for i in range(5)], "") for n in range(1, 5)])
     versions = [commit[0] for commits in ended for commit in commits]
@@ -68,63 +68,63 @@ def test_four_writers_of_different_runs_all_commit_and_nothing_is_lost(race, war
 
 def test_a_writer_killed_right_after_its_commit_is_not_repeated(race, warehouse):
     assert race([("r", [None], "killed")]) == [-signal.SIGKILL]
-    found = warehouse.committed("t", run_id="r", stage="s")
-    assert (found.version, found.attempt, found.rows) == (0, 1, 5)
+    commit = warehouse.committed("t", run_id="r", stage="s")
+    assert (commit.version, commit.attempt, commit.rows) == (0, 1, 5)
     retried = warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 2))
     assert (retried.version, retried.attempt, retried.repeated) == (0, 1, True)
     assert warehouse.latest("t") == 0
 
 
-def test_a_writer_killed_between_its_parts_goes_on_with_the_next(race, warehouse):
+def test_a_writer_killed_between_two_commits_continues_with_the_next(race, warehouse):
     assert race([("r", [1, 2], "killed")]) == [-signal.SIGKILL]
-    again = race([("r", [1, 2, 3], "")])
-    assert again == [[[0, True], [1, True], [2, False]]]
+    retried = race([("r", [1, 2, 3], "")])
+    assert retried == [[[0, True], [1, True], [2, False]]]
     assert rows(warehouse) == {1: 5, 2: 5, 3: 5}
 
 
-def test_a_mended_notebook_commits_anew_and_once(warehouse):
+def test_a_corrected_notebook_commits_anew_and_once(warehouse):
     written = [
         warehouse.write(frame(content), SCHEMA, writer=Writer("r", "s", attempt))
-        for attempt, content in enumerate(["wrong", "wrong", "mended", "mended"], start=1)
+        for attempt, content in enumerate(["wrong", "wrong", "corrected", "corrected"], start=1)
     ]
     assert [(commit.version, commit.repeated) for commit in written] == [(0, False), (0, True), (1, False), (1, True)]
     assert warehouse.committed("t", run_id="r", stage="s").version == 1
 
 
-def test_a_mended_part_replaces_the_part(warehouse):
-    for content, version in [("wrong", 0), ("mended", 1), ("mended", 1)]:
+def test_corrected_rows_replace_the_rows_of_the_same_condition(warehouse):
+    for content, version in [("wrong", 0), ("corrected", 1), ("corrected", 1)]:
         commit = warehouse.write(frame(content, 2), SCHEMA, writer=Writer("r", "s", 1), replace=[("month", "=", 2)])
         assert commit.version == version
     assert rows(warehouse) == {2: 5}
 
 
-def test_a_stage_that_replaces_a_part_of_what_it_wrote_is_known_by_its_last_commit(warehouse):
+def test_the_commit_of_a_stage_that_replaces_some_of_its_rows_is_its_last(warehouse):
     writer = Writer("r", "s", 1)
     warehouse.write(frame("r", 1), SCHEMA, writer=writer)
-    part = warehouse.write(frame("r", 2), SCHEMA, writer=writer, replace=[("month", "=", 2)])
-    assert warehouse.committed("t", run_id="r", stage="s").version == part.version == 1
+    replacement = warehouse.write(frame("r", 2), SCHEMA, writer=writer, replace=[("month", "=", 2)])
+    assert warehouse.committed("t", run_id="r", stage="s").version == replacement.version == 1
 
 
-def test_two_stages_of_a_run_write_for_themselves(warehouse):
+def test_two_stages_of_a_run_have_separate_commits(warehouse):
     for stage, version in [("a", 0), ("b", 1), ("a", 0)]:
         assert warehouse.write(frame("r"), SCHEMA, writer=Writer("r", stage, 1)).version == version
 
 
-def test_a_table_without_rows_is_made_once_however_many_make_it_at_once(tmp_path):
-    together = threading.Barrier(8, timeout=30)
+def test_an_empty_table_is_created_once_however_many_create_it_at_once(tmp_path):
+    barrier = threading.Barrier(8, timeout=30)
 
-    def make(number):
-        together.wait()
+    def create(number):
+        barrier.wait()
         create_empty(tmp_path / str(number), SCHEMA)
 
     with ThreadPoolExecutor(8) as pool:
         for number in range(60):
-            list(pool.map(make, [number] * 8))
+            list(pool.map(create, [number] * 8))
     logs = Counter(len(list((path / "_delta_log").glob("*.json"))) for path in tmp_path.iterdir())
     assert logs == {1: 60}
 
 
-# The same on Spark, and with writers of both kinds: a commit in between is seen by either.
+# The same on Spark, and with writers on Spark and on pandas: each sees the commits of the other.
 
 
 @pytest.fixture
@@ -143,14 +143,14 @@ def test_two_spark_writers_of_one_transaction_commit_once(race, on_spark, wareho
 
 def test_a_spark_writer_killed_right_after_its_commit_is_not_repeated(race, on_spark, warehouse):
     assert race([("r", [None], "killed", "spark")]) == [-signal.SIGKILL]
-    found = on_spark.committed("t", run_id="r", stage="s")
-    assert (found.version, found.attempt, found.rows) == (1, 1, 5)
+    commit = on_spark.committed("t", run_id="r", stage="s")
+    assert (commit.version, commit.attempt, commit.rows) == (1, 1, 5)
     retried = on_spark.write(frame("r"), SCHEMA, writer=Writer("r", "s", 2))
     assert (retried.version, retried.attempt, retried.repeated) == (1, 1, True)
     assert (on_spark.latest("t"), rows(warehouse)) == (1, {1: 5})
 
 
-def test_writers_on_spark_and_pandas_all_commit_and_nothing_is_lost(race, on_spark, warehouse):
+def test_writers_on_spark_and_pandas_all_commit_and_no_rows_are_lost(race, on_spark, warehouse):
     warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1))
     engines = ["spark", "pandas", "spark"]
     ended = race([(f"run-{n}", [n * 10, n * 10 + 1], "", engine) for n, engine in enumerate(engines, 1)])
@@ -160,7 +160,7 @@ def test_writers_on_spark_and_pandas_all_commit_and_nothing_is_lost(race, on_spa
         assert on_spark.commit("t", commits[-1][0]).run_id == f"run-{n}"
 
 
-def test_writers_of_the_same_part_replace_each_other_whole(race, on_spark, warehouse):
+def test_writers_of_the_same_month_replace_all_rows_of_each_other(race, on_spark, warehouse):
     ended = race([("a", [7, 7], "", "spark"), ("b", [7, 7], "")])
     versions = sorted(version for commits in ended for version, repeated in commits if not repeated)
     assert versions == list(range(versions[0], versions[0] + len(versions))), "each is a commit of its own"
@@ -169,7 +169,7 @@ def test_writers_of_the_same_part_replace_each_other_whole(race, on_spark, wareh
 
 
 class Overtaken(LocalEngine):
-    """An engine that is always overtaken, a given number of times."""
+    """An engine whose first writes, a given number of them, all meet a conflict."""
 
     def __init__(self, times):
         self.times = times
@@ -181,13 +181,13 @@ class Overtaken(LocalEngine):
         return super().write(path, table, order)
 
 
-def test_a_conflict_is_tried_again(tmp_path):
+def test_a_write_is_retried_after_a_conflict(tmp_path):
     warehouse = Warehouse(tmp_path, Overtaken(3))
     assert warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1)).version == 0
 
 
 def test_conflicts_without_end_name_the_winner(tmp_path, monkeypatch):
-    monkeypatch.setattr("stagebook.tables.persist.WRITE_TRIES", 3)
+    monkeypatch.setattr("stagebook.tables.warehouse.WRITE_TRIES", 3)
     warehouse = Warehouse(tmp_path, Overtaken(1000))
     with pytest.raises(WriteConflict, match="run 'nightly' committed version 7"):
         warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1))

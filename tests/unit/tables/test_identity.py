@@ -1,11 +1,11 @@
-"""What tells the rows of a version apart, and whether they can still be read."""
+"""The identity of the rows of a version, and whether a version can still be read."""
 
 import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
-from stagebook.engines.local import LocalEngine
-from stagebook.model.tables import Column, Kind, Parts, TableSchema
+from stagebook.delta.pandas_engine import LocalEngine
+from stagebook.model.tables import Column, Kind, PartitionSources, TableSchema
 from stagebook.tables.warehouse import Warehouse, Writer
 
 SCHEMA = TableSchema("t", "rows", (Column("month", Kind.INT32, "month"), Column("x", Kind.INT64, "a number")))
@@ -24,25 +24,25 @@ def warehouse(tmp_path):
 
 @pytest.fixture
 def write(warehouse):
-    """`write("run", frame)` commits and gives the version's identity."""
+    """`write("run", frame)` commits and returns the identity of the version."""
 
-    def call(run, rows, **more):
-        commit = warehouse.write(rows, SCHEMA, writer=Writer(run, "stage", 1), **more)
+    def call(run, rows, **options):
+        commit = warehouse.write(rows, SCHEMA, writer=Writer(run, "stage", 1), **options)
         return warehouse.identity("t", commit.version)
 
     return call
 
 
-def test_the_same_whole_content_of_another_run_is_the_same_and_other_content_is_not(warehouse, write):
-    first, other, again = write("a", frame(1, 2)), write("b", frame(1, 3)), write("c", frame(1, 2))
-    assert first == again != other
+def test_equal_content_of_another_run_has_the_same_identity_and_other_content_has_not(warehouse, write):
+    original, different, equal = write("a", frame(1, 2)), write("b", frame(1, 3)), write("c", frame(1, 2))
+    assert original == equal != different
     assert warehouse.latest("t") == 2
 
 
-def test_a_part_is_never_taken_for_the_whole(write):
+def test_replacing_some_rows_never_has_the_identity_of_a_table_of_only_these(write):
     write("a", frame(1, 2))
-    part = write("b", frame(2, x=5), replace=[("month", "=", 2)])
-    assert part != write("c", frame(2, x=5))
+    replacement = write("b", frame(2, x=5), replace=[("month", "=", 2)])
+    assert replacement != write("c", frame(2, x=5))
 
 
 def test_compaction_changes_no_identity(warehouse, write):
@@ -53,17 +53,17 @@ def test_compaction_changes_no_identity(warehouse, write):
     assert warehouse.identity("t", 2) == before
 
 
-def test_a_commit_that_says_that_nothing_was_stale_keeps_the_identity(warehouse):
+def test_a_commit_that_records_that_nothing_was_stale_keeps_the_identity(warehouse):
     def build(run):
-        stale = warehouse.stale(SCHEMA, Parts("month", {1: {"code": "v1"}}))
+        stale = warehouse.stale_partitions(SCHEMA, PartitionSources("month", {1: {"code": "v1"}}))
         commit = warehouse.write(frame(1), SCHEMA, writer=Writer(run, "stage", 1), stale=stale)
         return commit.version, warehouse.identity("t", commit.version)
 
-    (first, made), (second, same) = build("a"), build("b")
-    assert (made, first + 1) == (same, second)
+    (version, identity), (next_version, next_identity) = build("a"), build("b")
+    assert (next_identity, next_version) == (identity, version + 1)
 
 
-def test_a_table_made_anew_has_another_identity_at_the_same_version(warehouse, write, tmp_path):
+def test_a_recreated_table_has_another_identity_at_the_same_version(warehouse, write, tmp_path):
     write("a", frame(1))
     before = write("a", frame(1, 2), replace=[("month", ">", 0)])
     warehouse.path("t").rename(tmp_path / "old")
@@ -71,16 +71,16 @@ def test_a_table_made_anew_has_another_identity_at_the_same_version(warehouse, w
     assert write("b", frame(1, 2), replace=[("month", ">", 0)]) != before
 
 
-def test_a_log_that_is_gone_tells_nothing(warehouse, write):
+def test_a_version_without_its_log_file_has_no_identity(warehouse, write):
     write("a", frame(1))
     (warehouse.path("t") / "_delta_log" / f"{0:020d}.json").unlink()
     assert warehouse.identity("t", 0) is None
 
 
-def test_a_version_is_intact_while_all_its_files_are_there(warehouse, write):
+def test_a_version_is_complete_while_all_its_files_exist(warehouse, write):
     write("a", frame(1))
     write("b", frame(2))
-    assert [warehouse.intact("t", version) for version in (0, 1)] == [True, True]
+    assert [warehouse.is_complete("t", version) for version in (0, 1)] == [True, True]
     table = DeltaTable(warehouse.path("t"))
     table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
-    assert [warehouse.intact("t", version) for version in (0, 1)] == [False, True]
+    assert [warehouse.is_complete("t", version) for version in (0, 1)] == [False, True]

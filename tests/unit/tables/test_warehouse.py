@@ -1,3 +1,5 @@
+"""The warehouse: pinned reads, one commit per run, stage and content, and names that are refused."""
+
 import subprocess
 import sys
 
@@ -5,7 +7,7 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
-from stagebook.engines.local import LocalEngine
+from stagebook.delta.pandas_engine import LocalEngine
 from stagebook.errors import ConfigError, SchemaViolation, UnknownTable
 from stagebook.model.tables import Column, Kind, TableSchema
 from stagebook.tables.warehouse import Warehouse, Writer
@@ -40,7 +42,7 @@ def test_a_new_warehouse_is_empty(warehouse):
     assert warehouse.committed("predictions", run_id="r", stage="s") is None
 
 
-def test_a_write_makes_a_version_that_says_who_made_it(warehouse):
+def test_a_write_makes_a_version_that_names_its_writer(warehouse):
     commit = warehouse.write(frame(), SCHEMA, writer=by("r1", attempt=2))
     assert (commit.version, commit.rows, commit.run_id, commit.stage, commit.attempt) == (0, 2, "r1", "deploy", 2)
     assert warehouse.commit("predictions", 0) == commit
@@ -77,20 +79,20 @@ def test_predictions_are_replaced_per_model_and_month(warehouse):
     assert warehouse.committed("predictions", run_id="r2", stage="train") is None
 
 
-def test_the_order_in_which_conditions_are_given_does_not_matter(warehouse):
+def test_the_order_of_conditions_does_not_matter(warehouse):
     where = [("model", "=", 1), ("month", "=", 12)]
     warehouse.write(frame(), SCHEMA, writer=by("r"), replace=where)
     assert warehouse.write(frame(), SCHEMA, writer=by("r", 2), replace=where[::-1]).repeated
 
 
-def test_dropped_rows_are_told_by_the_commit(warehouse):
+def test_the_commit_counts_dropped_rows(warehouse):
     data = pd.concat([frame(), frame(score=2.0, n=1)], ignore_index=True)
     commit = warehouse.write(data, SCHEMA, writer=by("r"))
-    assert (commit.rows, commit.dropped) == (2, {"score <= 1": 1})
-    assert warehouse.commit("predictions", 0).dropped == {"score <= 1": 1}
+    assert (commit.rows, commit.dropped_by_rule) == (2, {"score <= 1": 1})
+    assert warehouse.commit("predictions", 0).dropped_by_rule == {"score <= 1": 1}
 
 
-def test_a_checked_frame_is_written_as_checked(warehouse):
+def test_checked_rows_are_written_without_a_second_check(warehouse):
     checked = warehouse.check(frame(), SCHEMA)
     assert warehouse.check(checked, SCHEMA) is checked
     assert warehouse.write(checked, SCHEMA, writer=by("r")).rows == 2
@@ -102,14 +104,14 @@ def test_a_refused_frame_leaves_nothing_behind(warehouse):
     assert not warehouse.root.exists()
 
 
-def test_the_same_content_again_is_the_same_commit(warehouse):
+def test_a_second_write_of_the_same_content_is_the_same_commit(warehouse):
     first = warehouse.write(frame(), SCHEMA, writer=by("r"))
-    again = warehouse.write(frame(), SCHEMA, writer=by("r", attempt=2))
-    assert (again.version, again.attempt, again.repeated) == (first.version, 1, True)
+    repeated = warehouse.write(frame(), SCHEMA, writer=by("r", attempt=2))
+    assert (repeated.version, repeated.attempt, repeated.repeated) == (first.version, 1, True)
 
 
 def test_other_content_of_the_same_stage_is_a_new_commit(warehouse):
-    """A stage that failed after its write is mended and resumed: what it writes now is what counts."""
+    """A stage that failed after its write is corrected and resumed: its last write counts."""
     versions = [
         warehouse.write(frame(score=score), SCHEMA, writer=by("r", attempt=n)).version
         for n, score in enumerate([0.1, 0.2, 0.1, 0.1], start=1)
@@ -129,12 +131,12 @@ def test_an_unknown_table_is_refused_with_the_nearest_name(warehouse):
 @pytest.mark.parametrize("version", [-1, 1, 99])
 def test_an_unknown_version_is_refused_with_those_that_exist(warehouse, version):
     warehouse.write(frame(), SCHEMA, writer=by("r"))
-    for ask in (
+    for command in (
         lambda: warehouse.read("predictions", version=version),
         lambda: warehouse.commit("predictions", version),
     ):
         with pytest.raises(UnknownTable, match=f"has no version {version}; its versions are 0 to 0"):
-            ask()
+            command()
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", ".hidden", "a..b", "a.b.c.d", "x%20y", "1st"])
@@ -159,15 +161,15 @@ def test_the_folder_may_have_any_name(tmp_path, folder):
     assert [entry.name for entry in tmp_path.iterdir()] == [folder]
 
 
-def test_a_folder_that_delta_rs_takes_for_another_is_refused(tmp_path):
+def test_a_folder_whose_name_delta_rs_would_decode_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="holds a percent sign before two hex digits"):
         Warehouse(tmp_path / "a%20b", LocalEngine())
 
 
 def test_importing_the_warehouse_imports_nothing_heavy():
     code = (
-        "import sys, stagebook.tables.warehouse, stagebook.engines.local, stagebook.promote, stagebook.track.sync,"
-        " stagebook.track.registry, stagebook.track.database;"
+        "import sys, stagebook.tables.warehouse, stagebook.delta.pandas_engine, stagebook.promote, stagebook.tracking.sync,"
+        " stagebook.tracking.registry, stagebook.tracking.database;"
         "print([m for m in ('pandas', 'pyarrow', 'numpy', 'deltalake', 'pandera', 'mlflow', 'sklearn') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

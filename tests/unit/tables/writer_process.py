@@ -1,4 +1,4 @@
-"""Writers in processes of their own: forked once everything is imported, they start at the same moment.
+"""Runs writers in processes of their own: forked once everything is imported, they start at the same moment.
 
 Each writes one or several months by its engine, and may be killed right after its last commit. Prints, per
 writer, its commits as `[version, repeated]`, or the signal that ended it.
@@ -27,16 +27,16 @@ SCHEMA = TableSchema(
 )
 
 
-def write(root: Path, ready: Barrier, run_id: str, attempt: int, months: list, then: str, engine: str) -> list:
+def write(root: Path, start: Barrier, run_id: str, attempt: int, months: list, ending: str, engine: str) -> list:
     warehouse = Warehouse(root / "tables", open_engine(engine, SparkSettings()))
-    warehouse.engine.frame(frame(run_id, 1))  # opens Spark's session
-    ready.wait()
+    warehouse.engine.from_local(frame(run_id, 1))  # opens Spark's session
+    start.wait()
     commits = []
     for month in months:
         replace = None if month is None else [("month", "=", month)]
         commit = warehouse.write(frame(run_id, month), SCHEMA, writer=Writer(run_id, "s", attempt), replace=replace)
         commits.append([commit.version, commit.repeated])
-    if then == "killed":
+    if ending == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     return commits
 
@@ -46,12 +46,12 @@ def frame(run_id: str, month: int | None) -> pd.DataFrame:
 
 
 def main(root: Path, writers: list) -> list:
-    """Writers are `[run id, months, then]` on pandas, or `[run id, months, then, engine]`."""
-    ready, children = multiprocessing.Barrier(len(writers), timeout=60), []
-    for number, (run_id, months, then, *engine) in enumerate(writers, start=1):
+    """Writers are `[run id, months, ending]` on pandas, or `[run id, months, ending, engine]`."""
+    start, children = multiprocessing.Barrier(len(writers), timeout=60), []
+    for number, (run_id, months, ending, *engine) in enumerate(writers, start=1):
         child = os.fork()
         if child == 0:
-            commits = write(root, ready, run_id, number, months, then, *(engine or ["pandas"]))
+            commits = write(root, start, run_id, number, months, ending, *(engine or ["pandas"]))
             (root / f"commits-{number}").write_text(json.dumps(commits))
             os._exit(0)
         children.append(child)

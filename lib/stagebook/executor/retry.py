@@ -1,0 +1,62 @@
+"""Whether and when a failed attempt is repeated: pure decisions over outcomes."""
+
+from random import Random
+
+from stagebook import errors
+from stagebook.dbutils.errors import DbutilsError
+from stagebook.executor.job import Outcome
+from stagebook.model.pipeline import RetryPolicy
+from stagebook.model.record import AttemptStatus
+
+MAX_WAIT_SECONDS = 600.0
+
+
+def _names_below(kind: type) -> set[str]:
+    return {kind.__name__}.union(*(_names_below(child) for child in kind.__subclasses__()))
+
+
+PERMANENT = (
+    _names_below(errors.PermanentError)
+    | _names_below(DbutilsError)
+    | {
+        "AssertionError",
+        "EarlyExit",
+        "ImportError",
+        "IndentationError",
+        "ModuleNotFoundError",
+        "NameError",
+        "NoSuchKernel",
+        "SchemaError",
+        "SchemaErrors",
+        "SyntaxError",
+        "ValidationError",
+    }
+)
+"""Error types that a second attempt with the same input meets again: parameters, schemas, assertions."""
+
+
+def should_retry(outcome: Outcome, attempts_so_far: int, policy: RetryPolicy) -> bool:
+    """Whether one more attempt is allowed and could help."""
+    if attempts_so_far > policy.max_retries:
+        return False
+    match outcome.status:
+        case AttemptStatus.TIMEOUT:
+            return policy.retry_on_timeout
+        case AttemptStatus.KERNEL_DIED:
+            return True
+        case AttemptStatus.FAILED:
+            return (outcome.error or {}).get("type") not in PERMANENT
+        case _:
+            return False
+
+
+def wait_seconds(policy: RetryPolicy, attempts_so_far: int, random: Random) -> float:
+    """Seconds until the next attempt: `min_interval` doubled with each retry, plus jitter.
+
+    The jitter is up to half of `min_interval`; the whole is at most ten minutes.
+    """
+    interval = policy.min_interval.total_seconds()
+    if interval <= 0:
+        return 0.0
+    backoff = interval * 2.0 ** min(attempts_so_far - 1, 30)
+    return min(MAX_WAIT_SECONDS, backoff + random.uniform(0, interval / 2))

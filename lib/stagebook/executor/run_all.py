@@ -1,0 +1,90 @@
+"""Running the stages of a plan: ready ones start, each in a thread, until nothing is left to do."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import Any
+
+from stagebook import graph
+from stagebook.config.references import condition_refusal
+from stagebook.executor.attempts import prestart_kernel, run_stage
+from stagebook.executor.run_context import Limits, RunContext
+from stagebook.model.pipeline import Pipeline, Stage
+from stagebook.model.record import RunRecord, StageStatus
+
+_POLL_SECONDS = 0.2
+
+
+def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, context: RunContext) -> None:
+    """Run every stage that the record shows as pending; failures end up in the record.
+
+    Without `keep_going` nothing new is started after a failure, except stages whose `run_if` waits for
+    one. `reasons` says why each stage runs.
+    """
+    record = context.recorder.record
+    frontier = graph.Frontier({name: stage.depends_on for name, stage in pipeline.stages.items()})
+    failed = any(stage.status is StageStatus.FAILED for stage in record.stages.values())
+    running: dict[Future[None], str] = {}
+    with context.prestarter, ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage") as pool:
+        while True:
+            if not context.stop.is_set():
+                free, any_stage = limits.jobs - len(running), limits.keep_going or not failed
+                for name in _startable(pipeline, frontier, context, free, any_stage=any_stage):
+                    call = (pipeline, pipeline.stages[name], context, reasons.get(name, ""), name in limits.may_reuse)
+                    running[pool.submit(run_stage, *call, list(running.values()))] = name
+                for name in islice(frontier.next_after(running.values()), limits.jobs if any_stage else 0):
+                    prestart_kernel(pipeline, pipeline.stages[name], context)
+            if not running:
+                break
+            ended, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in ended:
+                name = running.pop(future)
+                future.result()
+                frontier.mark_ended(name)
+                failed = failed or record.stages[name].status is StageStatus.FAILED
+    for name, stage in record.stages.items():
+        if stage.status is StageStatus.PENDING and not context.stop.is_set():
+            context.recorder.emit("stage_settled", stage=name, status="skipped", why="not started after a failure")
+
+
+def _startable(
+    pipeline: Pipeline, frontier: graph.Frontier, context: RunContext, free: int, *, any_stage: bool
+) -> list[str]:
+    """The stages to start now, at most `free`; those that can never start are settled on the way.
+
+    Args: any_stage: whether stages start that do not follow a failed one.
+    """
+    record, starts, waiting = context.recorder.record, [], []
+    while len(starts) < free and (name := frontier.pop()) is not None:
+        stage = pipeline.stages[name]
+        if record.stages[name].status is not StageStatus.PENDING:
+            frontier.mark_ended(name)
+            continue
+        match graph.readiness(stage.run_if, [record.stages[up].status for up in stage.depends_on]):
+            case "start" if (refusal := condition_refusal(stage, _scraps(record))) is not None:
+                context.recorder.emit("stage_settled", stage=name, status="skipped", why=refusal)
+                frontier.mark_ended(name)
+            case "start" if any_stage or _follows_a_failure(stage, record):
+                starts.append(name)
+            case "start" | "wait":
+                waiting.append(name)
+            case "upstream_failed" | "skip" as readiness:
+                status = StageStatus.SKIPPED if readiness == "skip" else StageStatus.UPSTREAM_FAILED
+                context.recorder.emit("stage_settled", stage=name, status=status.value, why=_states(stage, record))
+                frontier.mark_ended(name)
+    frontier.put_back(waiting)
+    return starts
+
+
+def _follows_a_failure(stage: Stage, record: RunRecord) -> bool:
+    """Whether the stage depends directly on a failed one, which its `run_if` allows."""
+    return any(record.stages[up].status is StageStatus.FAILED for up in stage.depends_on)
+
+
+def _states(stage: Stage, record: RunRecord) -> str:
+    states = ", ".join(f"{up} {record.stages[up].status.value.replace('_', ' ')}" for up in stage.depends_on)
+    return f"{states}; runs if {stage.run_if.value}"
+
+
+def _scraps(record: RunRecord) -> Callable[[str, str], Any]:
+    return lambda stage, scrap: record.stages[stage].scraps.get(scrap)

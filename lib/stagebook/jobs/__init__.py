@@ -1,1 +1,0 @@
-"""A pipeline as a Databricks job, and back: pure functions from mappings and dataclasses to mappings."""

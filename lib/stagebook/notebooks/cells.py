@@ -1,0 +1,37 @@
+"""Cells of a notebook: the headings above them, which ones a kernel runs, and IPython's magics in their source."""
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+_MAGIC = re.compile(r"\s*%(?P<name>[A-Za-z][\w-]*)")
+
+
+def headings(notebook: "NotebookNode") -> list[str]:
+    """For each cell, the nearest markdown heading at or above it; empty above the first heading."""
+    current, by_cell = "", []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                if line.startswith("#"):
+                    current = line.lstrip("#").strip()
+        by_cell.append(current)
+    return by_cell
+
+
+def is_runnable(cell: "NotebookNode") -> bool:
+    """Whether the kernel runs the cell: it is code, and not blank."""
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def without_magics(source: str) -> str:
+    """The source with IPython's `%magic` and `!command` lines blanked; line numbers stay the same."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
+
+
+def magic(source: str) -> str | None:
+    """The name of the magic that a cell starts with, such as `sql`; None if it starts with none."""
+    match = _MAGIC.match(source)
+    return match["name"] if match else None

@@ -1,0 +1,87 @@
+"""A stage whose upstream results are known before anything runs: whether the cache has its result, or why it runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from stagebook.cache.key import CacheKeyInputs
+from stagebook.cache.lookup import CacheLookup, versions_read, writers_of_inputs
+from stagebook.config import dbutils_inputs
+from stagebook.config.references import condition_refusal, resolve
+from stagebook.model.pipeline import Pipeline, RunIf, Stage
+from stagebook.model.record import RunRecord
+from stagebook.planner.plan import Step
+
+
+class TableVersions(Protocol):
+    """What the plan asks of tables."""
+
+    def latest(self, name: str) -> int | None:
+        """The newest version of a table, or None where there is no such table."""
+        ...
+
+
+class StageCache(Protocol):
+    """What the plan asks of the result cache; see `cache.lookup.ResultCache`."""
+
+    def key_inputs(
+        self, stage: Stage, parameters: Mapping[str, Any], versions: Mapping[str, int]
+    ) -> CacheKeyInputs: ...
+    def look_up(self, stage: Stage, key_inputs: CacheKeyInputs) -> CacheLookup: ...
+    def own_change(self, stage: Stage) -> str | None: ...
+
+
+_SUCCESS_SUFFICES = (RunIf.ALL_SUCCESS, RunIf.ALL_DONE, RunIf.NONE_FAILED, RunIf.AT_LEAST_ONE_SUCCESS)
+
+
+@dataclass(frozen=True)
+class UpstreamResults:
+    """Results that are kept or reused, by stage: `steps` grows in the order of the graph."""
+
+    pipeline: Pipeline
+    tables: TableVersions
+    cache: StageCache
+    current: RunRecord | None
+    steps: Mapping[str, Step]
+
+    def step(self, stage: Stage) -> Step:
+        """Reuse where the cache has a result that still holds; else run, and why."""
+        running = [up for up in stage.depends_on if self.steps[up].action not in ("keep", "reuse")]
+        if running or stage.run_if not in _SUCCESS_SUFFICES:
+            return self._step_after(stage, running)
+        if (refusal := condition_refusal(stage, self._scrap)) is not None:
+            return Step("skip", refusal)
+        newest = {name: version for name in stage.reads if (version := self.tables.latest(name)) is not None}
+        writers = [name for name in writers_of_inputs(self.pipeline, stage) if name in self.steps]
+        versions = versions_read(stage, newest, [self._result(name).get("outputs", {}) for name in writers])
+        if missing := [name for name in stage.reads if name not in versions]:
+            return self._run(f"there is no table `{missing[0]}` yet", stage)
+        parameters = resolve(dict(stage.parameters), self._scrap)
+        values = dbutils_inputs.task_values(stage, self.pipeline.stages, lambda up: self._result(up).get("scraps", {}))
+        key_inputs = self.cache.key_inputs(stage, {**parameters, **dbutils_inputs.as_parameters(values)}, versions)
+        lookup = self.cache.look_up(stage, key_inputs)
+        if lookup.result is None:
+            return self._run(lookup.reason, stage)
+        return Step("reuse", lookup.reason, lookup.result)
+
+    def _step_after(self, stage: Stage, running: Sequence[str]) -> Step:
+        """The step of a stage that can be looked up only when its upstream stages have ended."""
+        change = self.cache.own_change(stage)
+        if change is None and running:
+            change = f"{', '.join(running)} before it {'run' if len(running) > 1 else 'runs'}"
+        return self._run(change or f"runs if {stage.run_if.value}", stage)
+
+    def _run(self, reason: str, stage: Stage) -> Step:
+        begun = self.current.stages.get(stage.name) if self.current else None
+        if begun and begun.attempts:
+            reason = f"resumed: attempt {len(begun.attempts)} did not finish"
+        return Step("run", reason, may_reuse=True)
+
+    def _result(self, stage: str) -> Mapping[str, Any]:
+        step = self.steps[stage]
+        if step.action == "keep" and self.current:
+            return self.current.stages[stage].result
+        return step.result
+
+    def _scrap(self, stage: str, scrap: str) -> Any:
+        return self._result(stage)["scraps"].get(scrap)

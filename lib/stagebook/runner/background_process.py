@@ -1,0 +1,112 @@
+"""The background worker's own process: one task at a time, in the order asked; see `background_worker`."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stagebook.runner.event_sinks import EventSinks, one_line
+from stagebook.runs.folders import RunFolder
+from stagebook.runs.recorder import RunRecorder
+from stagebook.tracking import database
+
+HELD_SECONDS = 60.0
+
+
+class BackgroundTasks:
+    """The tasks that the runner may ask for; each answers with plain values."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self.folder = RunFolder(Path(setup["run_folder"]))
+        self.sinks = EventSinks.from_json(setup["sinks"])
+
+    def prepare(self) -> dict[str, Any]:
+        """Make MLflow's database."""
+        database.prepare(self.sinks.tracking)
+        return {}
+
+    def sync(self) -> dict[str, Any]:
+        """Send to MLflow what the record has by now; answers with the ids of its runs."""
+        return self.sinks.sync_mlflow(self.folder, final=False)
+
+    def render(self) -> dict[str, Any]:
+        """Render the executed notebooks that have no page yet."""
+        import nbformat
+
+        from stagebook import atomic
+        from stagebook.report.notebook import notebook_html
+
+        for path in sorted(self.folder.path.glob("stages/*/attempt-*.ipynb")):
+            page = path.with_suffix(".html")
+            if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
+                node = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+                title = f"{path.parent.name} · {path.stem.replace('-', ' ')}"
+                atomic.write_text(page, notebook_html(node, title=title, back="../../report.html"))
+        return {}
+
+    def finish(self) -> dict[str, Any]:
+        """The last word to MLflow, with artifacts; the system tables; then the notices."""
+        return {"problems": self.sinks.finish(self.folder)}
+
+    def finish_detached(self) -> dict[str, Any]:
+        """As `finish`, after the runner has gone: the worker takes the run over and links it to MLflow itself."""
+        with self.folder.held(wait_seconds=HELD_SECONDS), RunRecorder(self.folder, lambda: datetime.now(UTC)) as book:
+            book.emit("tracking_linked", mlflow=self.sinks.sync_mlflow(self.folder, final=True))
+            self.sinks.post_to_system_tables(self.folder)
+        return {"problems": self.sinks.notify(self.folder)}
+
+
+def main() -> int:
+    """Do what is asked until nobody asks any more."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
+    background = BackgroundTasks(json.loads(sys.argv[1]))
+    methods = (
+        background.prepare,
+        background.sync,
+        background.render,
+        background.finish,
+        background.finish_detached,
+    )
+    tasks = {method.__name__: method for method in methods}
+    for number, name in calls(sys.stdin.fileno()):
+        answer = _answer(tasks[name])
+        with suppress(BrokenPipeError):  # nobody waits for what is done detached
+            answers.write(f"{number} {json.dumps(answer, default=str)}\n")
+            answers.flush()
+    return 0
+
+
+def calls(descriptor: int) -> Iterator[tuple[str, str]]:
+    """Numbers and names of tasks as they come; of those that wait only the last of each name, which does all the work.
+
+    Args: descriptor: the file that they are read from, a number and a name a line.
+    """
+    rest = b""
+    while chunk := os.read(descriptor, 65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        waiting: dict[str, str] = {}
+        for number, name in (line.decode().split() for line in lines):
+            waiting.pop(name, None)
+            waiting[name] = number
+        yield from ((number, name) for name, number in waiting.items())
+
+
+def _answer(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the task answers, or its problem: the worker lives on."""
+    try:
+        return task()
+    except Exception as error:
+        traceback.print_exc()
+        return {"problem": one_line(error)}
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # taking MLflow apart takes a second, for which the runner would wait

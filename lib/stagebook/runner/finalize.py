@@ -1,0 +1,67 @@
+"""The end of a run: the record is closed, the report written, and event sinks hear the last of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from stagebook import atomic
+from stagebook.costs.trend import trend
+from stagebook.model.record import RunRecord
+from stagebook.report.page import render
+from stagebook.runner import outcome
+from stagebook.runner.background_worker import FINISH_SECONDS, RENDER_SECONDS
+from stagebook.runner.prepare import PreparedRun
+from stagebook.runner.services import Services
+from stagebook.runs.folders import RunFolder
+
+MOST_RUNS = 60
+"""A report compares so many runs, at most."""
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """What a report shows besides its run: the command that resumes it, and this pipeline's runs, newest first."""
+
+    resume_command: str
+    history: Iterable[RunRecord] = ()
+
+
+def finalize(run: PreparedRun, services: Services) -> None:
+    """Close the record, then write the report, then let the background worker tell the event sinks.
+
+    Nobody waits for MLflow where nothing ran: its import takes longer than all else.
+    """
+    worker, recorder, context = services.worker, services.recorder, ReportContext(run.resume_command, run.cache.history)
+    if not run.plan.running:
+        _close_record(services)
+        write_report(recorder.record, run.folder, context)
+        worker.detach("finish_detached")
+        return
+    services.tracking.wait()
+    if links := worker.call("sync", FINISH_SECONDS):
+        recorder.emit("tracking_linked", mlflow=links)
+    _close_record(services)
+    worker.call("render", RENDER_SECONDS)
+    write_report(recorder.record, run.folder, context)
+    finished = worker.call("finish", FINISH_SECONDS)
+    for problem in finished["problems"] if finished else ["tracking is not finished"]:
+        run.environment.warn(f"{problem} (nothing is lost: `stagebook sync {run.folder.run_id}` sends it later)")
+
+
+def _close_record(services: Services) -> None:
+    recorder, signals = services.recorder, services.signals
+    status, exit_code = outcome.verdict(recorder.record, signals[-1] if signals else None)
+    recorder.emit("run_finished", status=status.value, exit_code=exit_code)
+
+
+def write_report(record: RunRecord, folder: RunFolder, context: ReportContext) -> None:
+    """Render `report.html` from the record and the pages that the run folder has."""
+    links: dict[str, dict[int, dict[str, str]]] = {}
+    for name, stage in record.stages.items():
+        for attempt in stage.attempts:
+            pages = {suffix[1:]: folder.attempt(name, attempt.n, suffix) for suffix in (".html", ".ipynb")}
+            links.setdefault(name, {})[attempt.n] = {
+                kind: path.relative_to(folder.path).as_posix() for kind, path in pages.items() if path.exists()
+            }
+    recent = trend([*list(islice(context.history, MOST_RUNS))[::-1], record])
+    atomic.write_text(folder.report, render(record, links=links, resume_command=context.resume_command, trend=recent))

@@ -1,1 +1,0 @@
-"""Files on disk: atomic writes, the journal, run folders and their locks."""

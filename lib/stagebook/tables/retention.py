@@ -1,0 +1,69 @@
+"""Retention: which versions of tables the kept runs need, by their journals and by the commits of the tables."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from stagebook.delta.engine import RUN_ID, STAGE
+from stagebook.delta.log import read_metadata, versions
+from stagebook.errors import ConfigError
+from stagebook.model.maintenance import RetainedVersion
+from stagebook.runs import folders, journal
+from stagebook.runs.events import Event
+from stagebook.runs.folders import RunFolder
+
+
+def kept_runs(runs_dirs: Iterable[Path]) -> list[RunFolder]:
+    """All runs that have a journal, in any of these folders."""
+    return [run for runs_dir in runs_dirs for run in folders.existing(runs_dir)]
+
+
+def retained_versions(runs: Sequence[RunFolder], table: str, path: Path) -> list[RetainedVersion]:
+    """The versions of a table that runs need, each once a run, with the first reason.
+
+    These are the versions that a run has pinned, read or written, by any of its attempts, and those that it has
+    committed without a word in its journal: a resume continues from them.
+
+    Args:
+        path: the table's folder.
+    Raises:
+        ConfigError: if a journal cannot be read: then what its run needs is unknown.
+    """
+    committed = _committed_versions(table, path) if runs else []
+    needed: dict[tuple[str, int], RetainedVersion] = {}
+    for run in runs:
+        in_journal = (version for version in _versions_in_journal(run) if version.table == table)
+        in_log = (version for version in committed if version.run_id == run.run_id)
+        for version in (*in_journal, *in_log):
+            needed.setdefault((run.run_id, version.version), version)
+    return list(needed.values())
+
+
+def _versions_in_journal(run: RunFolder) -> list[RetainedVersion]:
+    try:
+        return [version for event in journal.read(run.events) for version in _versions_in_event(run.run_id, event)]
+    except (json.JSONDecodeError, KeyError) as fault:
+        raise ConfigError(
+            f"{run.events}: this journal cannot be read ({fault}), so what its run needs is not known.\n"
+            "  Mend it, or delete the folder of that run if nobody needs it any more."
+        ) from None
+
+
+def _versions_in_event(run_id: str, event: Event) -> Iterator[RetainedVersion]:
+    stage = event.get("stage", "")
+    for table, version in event.get("pins", {}).items():
+        yield RetainedVersion(table, version, run_id, "pinned at its start")
+    for table, version in event.get("inputs", {}).items():
+        yield RetainedVersion(table, version, run_id, f"read by {stage}")
+    for table, output in event.get("outputs", {}).items():
+        yield RetainedVersion(table, output["version"], run_id, f"written by {stage}")
+
+
+def _committed_versions(table: str, path: Path) -> list[RetainedVersion]:
+    """All versions that stages of runs have committed, as far as the log has them."""
+    commits = ((version, read_metadata(path, version)) for version in versions(path))
+    return [
+        RetainedVersion(table, version, metadata[RUN_ID], f"committed by {metadata.get(STAGE)}")
+        for version, metadata in commits
+        if metadata.get(RUN_ID)
+    ]

@@ -1,1 +1,0 @@
-"""MLflow, behind three doors: its database, what a run tells it, and the model registry."""

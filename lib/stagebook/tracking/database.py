@@ -1,0 +1,136 @@
+"""Create and migrate MLflow's own database in one process, before others open it."""
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from stagebook import atomic
+from stagebook.errors import TrackingRefused, TrackingUnavailable
+from stagebook.model.pipeline import Tracking
+from stagebook.tracking.connection import connected, public_uri, sqlite_file, translated_errors
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LOCK_SECONDS = 180.0
+"""Creating a database takes seconds, and up to a minute on a busy machine where six processes wait for it."""
+
+
+class ExperimentDeleted(TrackingRefused):
+    """The experiment was deleted in MLflow and can be restored."""
+
+
+def prepare(tracking: Tracking) -> None:
+    """Create the sqlite database with the schema of the installed MLflow, and the experiment.
+
+    Several processes may call it at once. A database of an older MLflow is copied to a file beside it and then
+    migrated. For other URIs only the experiment is created.
+
+    Raises:
+        TrackingUnavailable: the server does not answer, or another process holds the lock for three minutes.
+        TrackingRefused: the database is newer than this MLflow, or the experiment was deleted.
+    """
+    file = sqlite_file(tracking.uri)
+    if file is None:
+        with connected(tracking) as client:
+            experiment_id(client, tracking)
+        return
+    if is_prepared(tracking):
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{file}.lock", timeout=LOCK_SECONDS):
+            if not is_prepared(tracking):
+                _prepare(tracking, file)
+    except Timeout as fault:
+        raise TrackingUnavailable.of(tracking.uri, f"{file}.lock is held by another process") from fault
+
+
+def ensure_prepared(tracking: Tracking) -> None:
+    """Call `prepare` if a sqlite database needs it; a server is never asked.
+
+    Raises:
+        TrackingUnavailable, TrackingRefused: see `prepare`.
+    """
+    if not is_prepared(tracking):
+        prepare(tracking)
+
+
+def is_prepared(tracking: Tracking) -> bool:
+    """Whether `prepare` has run, by the marker file beside the database; does not import MLflow.
+
+    True for every URI that is not a sqlite file.
+    """
+    file = sqlite_file(tracking.uri)
+    if file is None:
+        return True
+    marker = atomic.read_json(_marker(file)) or {}
+    up_to_date = file.exists() and marker.get("mlflow") == version("mlflow")
+    return up_to_date and tracking.experiment in marker.get("experiments", [])
+
+
+def experiment_id(client: "MlflowClient", tracking: Tracking) -> str:
+    """The id of the experiment, which is created if it does not exist.
+
+    Raises:
+        ExperimentDeleted: names the command that restores it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(tracking.experiment)
+    if experiment is None:
+        try:
+            return client.create_experiment(tracking.experiment, artifact_location=_location(tracking))
+        except MlflowException as fault:
+            if fault.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(tracking.experiment)
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        id_option = f" -x {experiment.experiment_id}" if experiment else ""
+        raise ExperimentDeleted(
+            f"tracking server {public_uri(tracking.uri)}: the experiment '{tracking.experiment}' was deleted.\n"
+            f"  Restore it with `mlflow experiments restore{id_option}`, or name another one: tracking.experiment."
+        )
+    return experiment.experiment_id
+
+
+def _prepare(tracking: Tracking, file: Path) -> None:
+    marker = atomic.read_json(_marker(file)) or {}
+    with translated_errors(tracking.uri):
+        _migrate(tracking.uri, file)  # before a client is created: it would migrate without a copy, or refuse
+    with connected(tracking) as client:
+        experiment_id(client, tracking)
+    recorded = marker.get("experiments", []) if file.exists() else []
+    names = sorted({*recorded, tracking.experiment})
+    atomic.write_json(_marker(file), {"mlflow": version("mlflow"), "experiments": names})
+
+
+def _migrate(uri: str, file: Path) -> None:
+    """Migrate an older database to the schema of the installed MLflow. A new one is created by the first client."""
+    from mlflow.store.db import utils
+
+    if not file.exists() or file.stat().st_size == 0:
+        return
+    engine = utils.create_sqlalchemy_engine(uri)
+    try:
+        revision = utils._get_schema_version(engine)
+        if revision is None or revision == utils._get_latest_schema_revision():
+            return
+        shutil.copy2(file, file.with_name(f"{file.name}.before-mlflow-{version('mlflow')}"))
+        utils._upgrade_db(engine)
+    finally:
+        engine.dispose()
+
+
+def _location(tracking: Tracking) -> str | None:
+    """The URI of the artifacts' folder; None lets the server choose one."""
+    if tracking.artifacts is None or "://" in tracking.artifacts:
+        return tracking.artifacts
+    return Path(tracking.artifacts).resolve().as_uri()
+
+
+def _marker(file: Path) -> Path:
+    return file.with_name(f"{file.name}.prepared.json")

@@ -1,0 +1,58 @@
+"""The ids of a run's MLflow runs, in `mlflow.json` in the run's folder; one process writes at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stagebook import atomic
+from stagebook.errors import TrackingUnavailable
+from stagebook.model.pipeline import Tracking
+from stagebook.tracking.connection import public_uri
+
+LOCK_SECONDS = 60.0
+
+
+@dataclass
+class Links:
+    """The content of `mlflow.json`.
+
+    `sent` maps a stage (the run itself: empty) to the fingerprint of the view that was sent last, `artifacts` a path
+    to the size and the modification time of the file that was sent.
+    """
+
+    tracking_uri: str
+    experiment_id: str | None = None
+    run_id: str | None = None
+    stages: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, list[int]] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the file. Called after each new id, so that a crash loses none."""
+        atomic.write_json(folder / "mlflow.json", asdict(self))
+
+    def for_record(self) -> dict[str, Any]:
+        """The part that the run's record contains: address and ids."""
+        keys = ("tracking_uri", "experiment_id", "run_id", "stages")
+        return {key: value for key, value in asdict(self).items() if key in keys}
+
+
+@contextmanager
+def locked_links(folder: Path, tracking: Tracking) -> Iterator[Links]:
+    """The links of a run, locked against other processes; empty if they belong to another tracking server.
+
+    Raises:
+        TrackingUnavailable: another process holds the lock for a minute.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "mlflow.lock", timeout=LOCK_SECONDS):
+            uri = public_uri(tracking.uri)
+            saved = atomic.read_json(folder / "mlflow.json") or {}
+            yield Links(**saved) if saved.get("tracking_uri") == uri else Links(uri)
+    except Timeout as fault:
+        raise TrackingUnavailable.of(public_uri(tracking.uri), "another process is sending this run") from fault
