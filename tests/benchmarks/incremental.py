@@ -1,83 +1,82 @@
-"""Features of the real year when one month has changed: that month and the one after, against all of them."""
+"""Features of the real year when one month has changed: that month and the next one, against all of them."""
 
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from side_by_side import Line, compare
 
-from flightdelay import features, months, prep, schema, source
-from stagebook.engines.base import Engine
-from stagebook.engines.local import LocalEngine
-from stagebook.engines.polars import PolarsEngine
-from stagebook.model.tables import Stale
-from stagebook.tables.warehouse import Warehouse, Writer
+from flightdelay import features, prep, schema, source
+from stagebook import stage
+from stagebook.model.context import VARIABLE, StageContext
+from stagebook.model.pipeline import Tracking
+from stagebook.stage import current, tables
+
+SCHEMAS = {"flights": schema.FLIGHTS, "weather": schema.WEATHER, "planes": schema.PLANES}
 
 
 def run(folder: Path, *, quick: bool) -> Iterator[Line]:
     """Lines for pandas and polars, from the tables in Delta to the table in Delta."""
-    for engine in (LocalEngine(), PolarsEngine()):
-        yield from _compare(folder / f"features-{engine.name}", engine, rounds=1 if quick else 3)
+    for engine in ("pandas", "polars"):
+        yield from _compare(folder / f"features-{engine}", engine, rounds=1 if quick else 3)
 
 
-def _compare(folder: Path, engine: Engine, rounds: int) -> list[Line]:
-    warehouse = Warehouse(folder, engine)
+def _compare(folder: Path, engine: str, rounds: int) -> list[Line]:
+    folder.mkdir(parents=True, exist_ok=True)
     flights = prep.flights(source.read("flights"), source.read("airports"))
-    tables = {"weather": prep.weather(source.read("weather")), "planes": prep.planes(source.read("planes"))}
     june = flights["dep_date_local"].astype(str).str.startswith("2013-06")
-    kinds = {"flights": schema.FLIGHTS, "weather": schema.WEATHER, "planes": schema.PLANES}
     count = 0
 
-    def put(name, frame):
-        warehouse.write(frame, kinds[name], writer=_writer(count))
+    def write(name, frame):
+        _start_run(folder, engine, count)
+        stage.write(stage.from_local(frame), SCHEMAS[name])
 
     def change():
         nonlocal count
         count += 1
-        moved = flights.copy()
-        moved.loc[june, "distance_mi"] += count % 2
-        put("flights", moved)
+        changed = flights.copy()
+        changed.loc[june, "distance_mi"] += count % 2
+        write("flights", changed)
 
-    def build(everything):
-        frames = {name: warehouse.read(name, version=None, columns=features.READS[name]) for name in kinds}
-        parts = features.parts(
-            flights=engine.fingerprints(months.numbered(frames["flights"], "dep_date_local"), "yyyymm"),
-            weather=engine.fingerprints(months.numbered(frames["weather"], "date_local"), "yyyymm"),
-            planes=engine.fingerprints(frames["planes"], None)[None],
-        )
-        stale: Stale = warehouse.stale(schema.FEATURES, parts, everything=everything)
-        built = features.build(**frames, months=stale.to_make)
-        warehouse.write(built, schema.FEATURES, writer=_writer(count), stale=stale)
-        return stale.to_make
+    def build(*, rebuild):
+        _start_run(folder, engine, count)
+        return stage.build_partitions(
+            schema.FEATURES, features.build, by="dep_month", sources=features.SOURCES, rebuild=rebuild
+        ).built
 
-    for name, frame in tables.items():
-        put(name, frame)
+    write("weather", prep.weather(source.read("weather")))
+    write("planes", prep.planes(source.read("planes")))
     change()
-    build(True)
+    build(rebuild=True)
 
     def incremental():
         change()
-        assert build(False) == [201306, 201307]
+        assert build(rebuild=False) == [201306, 201307]
 
     def rebuild():
         change()
-        assert len(build(True)) == 12
+        assert len(build(rebuild=True)) == 12
 
-    lines = compare("features", f"one month changed, {engine.name}", {"put": change}, rounds=rounds)
-    whole, part = compare(
-        "features", f"one month changed, {engine.name}", {"rebuild": rebuild, "incremental": incremental}, rounds=rounds
-    )
-    put_seconds = lines[0].seconds
+    case = f"one month changed, {engine}"
+    (writing,) = compare("features", case, {"write": change}, rounds=rounds)
+    built = compare("features", case, {"rebuild": rebuild, "incremental": incremental}, rounds=rounds)
+    seconds = [line.seconds - writing.seconds for line in built]
     return [
-        Line(whole.benchmark, whole.case, whole.variant, whole.seconds - put_seconds, 1.0),
-        Line(
-            part.benchmark,
-            part.case,
-            part.variant,
-            part.seconds - put_seconds,
-            (part.seconds - put_seconds) / (whole.seconds - put_seconds),
-        ),
+        Line("features", case, line.variant, own_seconds, own_seconds / seconds[0])
+        for line, own_seconds in zip(built, seconds, strict=True)
     ]
 
 
-def _writer(count: int) -> Writer:
-    return Writer(f"run-{count}", "feature_build", 1)
+def _start_run(folder: Path, engine: str, count: int) -> None:
+    """Make this process the stage of a run."""
+    context = StageContext(
+        run_id=f"run-{count}", stage="feature_build", attempt=1, run_folder=folder / "runs", warehouse=folder,
+        tables=folder / "tables", engine=engine, tracking=Tracking("sqlite:///x", "e", "m"), reads=tuple(SCHEMAS),
+        writes=(*SCHEMAS, "features"),
+    )  # fmt: skip
+    path = folder / "context.json"
+    path.write_text(json.dumps(context.to_json()))
+    os.environ[VARIABLE] = str(path)
+    current.current.cache_clear()
+    tables.warehouse.cache_clear()

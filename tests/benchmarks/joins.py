@@ -6,9 +6,9 @@ from typing import Any
 
 from side_by_side import Line, compare
 
-from stagebook.engines.spark import joins
-from stagebook.engines.spark.engine import SparkEngine
 from stagebook.model.pipeline import SparkSettings
+from stagebook.spark import joins
+from stagebook.spark.engine import SparkEngine
 
 
 def run(folder: Path, *, quick: bool) -> Iterator[Line]:
@@ -51,7 +51,7 @@ def _skewed(engine: SparkEngine, rows: int) -> dict[str, Any]:
     return {
         "sort-merge, nothing done": lambda: plain("false"),
         "adaptive execution": lambda: plain("true"),
-        "salted": lambda: _total(joins.salted(facts, people, ["key"], "inner", [7])),
+        "salted": lambda: _total(joins.salted_join(facts, people, ["key"], "inner", [7])),
         "engine.join": chosen,
     }
 

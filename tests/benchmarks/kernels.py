@@ -10,10 +10,10 @@ from pathlib import Path
 import nbformat
 from side_by_side import Line, compare, in_a_process, lines
 
-from stagebook.execute.host import client, preload
-from stagebook.execute.host.client import Host
-from stagebook.execute.job import Job
-from stagebook.execute.supervise import run_attempt
+from stagebook.executor.job import Job
+from stagebook.executor.kernels import fork_server, preload
+from stagebook.executor.kernels.fork_server import ForkServer
+from stagebook.executor.supervise import run_attempt
 
 IMPORTS = "import pandas, sklearn.ensemble, mlflow, deltalake"
 NBCLIENT = """
@@ -27,9 +27,9 @@ print(json.dumps({"seconds": used.ru_utime + used.ru_stime}))
 """
 ENGINE = """
 import io, resource
-from stagebook.execute import worker
-from stagebook.execute.job import Job
-worker._watch_stdin = lambda session: None
+from stagebook.executor import worker
+from stagebook.executor.job import Job
+worker._watch_stdin = lambda execution: None
 notebook, output = values["notebook"], values["output"]
 job = Job(notebook, output, str(values["folder"]), {}, {}, {"notebook": notebook})
 assert worker.execute(job, io.StringIO()).status == "succeeded"
@@ -48,19 +48,19 @@ def run(folder: Path, *, quick: bool) -> Iterator[Line]:
 def _overhead(rounds: int) -> list[Line]:
     with tempfile.TemporaryDirectory(prefix="stagebook-kernels-") as name:
         path = _notebook(Path(name) / "imports.ipynb", [IMPORTS])
-        host = Host.of(dict(os.environ), [*preload.LAZILY])
-        attempts = {"fresh": lambda: _attempt(path, None), "forked": lambda: _attempt(path, host)}
-        _attempt(path, host)
-        while any(found.get("to_import") for found in client.everyone()):
+        server = ForkServer.start(dict(os.environ), [*preload.LAZY_IMPORTS])
+        attempts = {"fresh": lambda: _attempt(path, None), "forked": lambda: _attempt(path, server)}
+        _attempt(path, server)
+        while any(facts.get("to_import") for facts in fork_server.running_servers()):
             time.sleep(0.2)
         return compare("kernels", IMPORTS, attempts, rounds=rounds)
 
 
-def _attempt(path: Path, host: Host | None) -> None:
+def _attempt(path: Path, server: ForkServer | None) -> None:
     job = Job(str(path), str(path.with_suffix(".out.ipynb")), str(path.parent), {}, {}, {"notebook": path.name})
     log = path.with_suffix(".log")
-    run_attempt(job, log=log, stop=threading.Event(), progress=lambda _: None, host=host)
-    assert host is None or "kernel: cold" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
+    run_attempt(job, log=log, stop=threading.Event(), progress=lambda _: None, fork_server=server)
+    assert server is None or "kernel: cold" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
 
 
 def _cells(cells: int, rounds: int) -> list[Line]:
@@ -72,7 +72,7 @@ def _cells(cells: int, rounds: int) -> list[Line]:
         for _ in range(rounds):
             for variant, code in (("nbclient", NBCLIENT), ("stagebook", ENGINE)):
                 cpu[variant].append(in_a_process(code, **values)["seconds"])
-        seconds = {variant: sorted(found)[len(found) // 2] for variant, found in cpu.items()}
+        seconds = {variant: sorted(durations)[len(durations) // 2] for variant, durations in cpu.items()}
         return lines("cells, CPU", f"{cells} cells, one of them prints 5 MB", seconds)
 
 

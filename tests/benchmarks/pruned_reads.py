@@ -15,8 +15,8 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from side_by_side import Line, compare, read_bytes
 
 from flightdelay import scale
-from stagebook.engines import predicates
-from stagebook.engines.polars import PolarsEngine
+from stagebook.delta import predicates
+from stagebook.delta.polars_engine import PolarsEngine
 from stagebook.tables.warehouse import Warehouse
 
 COLUMNS = ["month", "dest", "carrier", "dep_delay", "distance"]
@@ -44,26 +44,26 @@ def _compare(warehouse: Warehouse, layout: str, case: str, where: list[Any]) -> 
 
     def query() -> Any:
         table = QueryBuilder().register("t", DeltaTable(warehouse.path(layout)))
-        found = pa.table(table.execute(f"SELECT {', '.join(COLUMNS)} FROM t WHERE {sql}").read_all())
+        rows = pa.table(table.execute(f"SELECT {', '.join(COLUMNS)} FROM t WHERE {sql}").read_all())
         import pandas as pd
 
-        return found.to_pandas(types_mapper=pd.ArrowDtype)
+        return rows.to_pandas(types_mapper=pd.ArrowDtype)
 
     def full() -> Any:
         frame = warehouse.to_pandas(warehouse.read(layout, version=None, columns=COLUMNS), limit=2**40)
         return frame[(frame[where[0][0]] == where[0][2])]
 
     variants = {"query engine": query, "kit": kit, "full scan": full}
-    told = {name: {"read_mb": round(_read(run) / 1e6, 1), "rows": len(run())} for name, run in variants.items()}
-    assert len({found["rows"] for found in told.values()}) == 1, told
-    told["kit"] |= {"files": f"{size.files} of {size.all_files}"}
-    return compare("pruned read", f"{layout}, {case}", variants, rounds=7, told=told)
+    details = {name: {"read_mb": round(_read(run) / 1e6, 1), "rows": len(run())} for name, run in variants.items()}
+    assert len({measured["rows"] for measured in details.values()}) == 1, details
+    details["kit"] |= {"files": f"{size.files} of {size.all_files}"}
+    return compare("pruned read", f"{layout}, {case}", variants, rounds=7, details=details)
 
 
 def _read(run: Any) -> int:
-    before = read_bytes()
+    start = read_bytes()
     run()
-    return read_bytes() - before
+    return read_bytes() - start
 
 
 def _make(path: Path, layout: str, rows: int) -> None:

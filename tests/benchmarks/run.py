@@ -55,19 +55,19 @@ def benchmark(
     unknown = set(names) - set(ALL)
     if unknown:
         raise SystemExit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    found: list[Line] = []
+    printed: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="stagebook-benchmarks-") as temporary:
         for name in names or ALL:
             for line in ALL[name].run(folder or Path(temporary), quick=quick):
-                found.append(line)
+                printed.append(line)
                 Console(width=160, highlight=False).print(_to_text(line))
     if json is not None:
-        json.write_text(jsonlib.dumps([asdict(line) for line in found], indent=2) + "\n", encoding="utf-8")
+        json.write_text(jsonlib.dumps([asdict(line) for line in printed], indent=2) + "\n", encoding="utf-8")
 
 
 def _to_text(line: Line) -> str:
-    told = ", ".join(f"{key} {value}" for key, value in line.told.items())
-    return f"{line.benchmark:14} {line.case:44} {line.variant:24} {line.seconds:9.3f} s {line.ratio:6.2f}  {told}"
+    details = ", ".join(f"{key} {value}" for key, value in line.details.items())
+    return f"{line.benchmark:14} {line.case:44} {line.variant:24} {line.seconds:9.3f} s {line.ratio:6.2f}  {details}"
 
 
 if __name__ == "__main__":

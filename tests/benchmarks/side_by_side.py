@@ -20,7 +20,7 @@ class Line:
     variant: str
     seconds: float
     ratio: float
-    told: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compare(
@@ -29,7 +29,7 @@ def compare(
     variants: Mapping[str, Callable[[], Any]],
     *,
     rounds: int = 5,
-    told: Mapping[str, Mapping[str, Any]] | None = None,
+    details: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Line]:
     """Each variant once unmeasured, then all of them in turns."""
     for run in variants.values():
@@ -40,16 +40,17 @@ def compare(
             started = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - started)
-    return lines(benchmark, case, {name: median(found) for name, found in seconds.items()}, told)
+    return lines(benchmark, case, {name: median(durations) for name, durations in seconds.items()}, details)
 
 
 def lines(
-    benchmark: str, case: str, seconds: Mapping[str, float], told: Mapping[str, Mapping[str, Any]] | None = None
+    benchmark: str, case: str, seconds: Mapping[str, float], details: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[Line]:
     """Measured seconds as lines; ratios are to the first one."""
     first = next(iter(seconds.values()))
     return [
-        Line(benchmark, case, name, value, value / first, (told or {}).get(name, {})) for name, value in seconds.items()
+        Line(benchmark, case, name, value, value / first, (details or {}).get(name, {}))
+        for name, value in seconds.items()
     ]
 
 
@@ -57,14 +58,14 @@ def in_a_process(code: str, **values: Any) -> dict[str, Any]:
     """Run Python code in a process of its own; gives the JSON object that it prints last."""
     header = "import json, sys\nvalues = json.loads(sys.argv[1])\n"
     command = [sys.executable, "-c", header + code, json.dumps(values, default=str)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    if ended.returncode:
-        raise RuntimeError(ended.stderr[-2000:])
-    return json.loads(ended.stdout.strip().splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    if process.returncode:
+        raise RuntimeError(process.stderr[-2000:])
+    return json.loads(process.stdout.strip().splitlines()[-1])
 
 
 def read_bytes() -> int:
-    """Bytes that this process has read from files so far, from the disk or not; 0 where Linux does not tell."""
+    """Bytes that this process has read from files so far, from the disk or not; 0 where Linux does not count them."""
     status = Path("/proc/self/io")
     if not status.exists():
         return 0

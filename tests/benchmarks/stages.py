@@ -19,22 +19,22 @@ WAIT_S = 10
 def run(folder: Path, *, quick: bool) -> Iterator[Line]:
     """Wall seconds of the command, Python's start included; `a_stage_s` is what each further stage takes."""
     with tempfile.TemporaryDirectory(prefix="stagebook-stages-") as name:
-        yield from _many(Path(name), (1, 10) if quick else (1, 10, 100, 1000))
+        yield from _chains(Path(name), (1, 10) if quick else (1, 10, 100, 1000))
         yield from _branches(Path(name), seconds=2 if quick else WAIT_S)
 
 
-def _many(folder: Path, counts: Sequence[int]) -> Iterator[Line]:
-    took: dict[str, float] = {}
+def _chains(folder: Path, counts: Sequence[int]) -> Iterator[Line]:
+    seconds: dict[str, float] = {}
     for count in counts:
         project = _project(folder / str(count), {f"s{number}": EMPTY for number in range(count)})
-        took = {
+        seconds = {
             "plan": _seconds(project, "--dry-run"),
             "run": _seconds(project),
             "again, nothing changed": _seconds(project),
             "plan, nothing changed": _seconds(project, "--dry-run"),
         }
-        told = {"run": {"a_stage_s": round(took["run"] / count, 3)}}
-        yield from lines("stages", f"{count} empty stages in a chain", took, told)
+        details = {"run": {"a_stage_s": round(seconds["run"] / count, 3)}}
+        yield from lines("stages", f"{count} empty stages in a chain", seconds, details)
 
 
 def _branches(folder: Path, seconds: int) -> list[Line]:
@@ -48,11 +48,11 @@ def _project(folder: Path, notebooks: dict[str, str], *, chain: bool = True) -> 
     """A project whose stages are these notebooks, each after the one before where they are a chain."""
     (folder / "notebooks").mkdir(parents=True)
     (folder / "params").mkdir()
-    stages, before = {}, None
+    stages, previous = {}, None
     for name, source in notebooks.items():
         (folder / "notebooks" / f"{name}.py").write_text(source, encoding="utf-8")
-        stages[name] = {"notebook": f"notebooks/{name}.py", "depends_on": [before] if chain and before else []}
-        before = name
+        stages[name] = {"notebook": f"notebooks/{name}.py", "depends_on": [previous] if chain and previous else []}
+        previous = name
     content = {"pipeline": "empty", "tables": {"engine": "pandas"}, "stages": stages}
     (folder / "params" / "dev.yaml").write_text(json.dumps(content, indent=1), encoding="utf-8")
     return folder
@@ -61,7 +61,7 @@ def _project(folder: Path, notebooks: dict[str, str], *, chain: bool = True) -> 
 def _seconds(project: Path, *words: str) -> float:
     command = [sys.executable, "-m", "stagebook.cli", "run", "--params", "dev.yaml", *words]
     started = time.perf_counter()
-    ended = subprocess.run(command, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise RuntimeError(ended.stderr[-2000:])
+    process = subprocess.run(command, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise RuntimeError(process.stderr[-2000:])
     return time.perf_counter() - started

@@ -22,7 +22,7 @@ from side_by_side import Line, lines
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT, LOOP = "plain script", "papermill, one after another"
-ALWAYS_EVERYTHING = (SCRIPT, LOOP)
+WITHOUT_REUSE = (SCRIPT, LOOP)
 Start = Callable[[Path], list[str]]
 
 
@@ -40,29 +40,31 @@ class Costs:
     """What each variant took, in rounds."""
 
     case: str
-    found: dict[str, list[Cost]] = field(default_factory=dict)
+    by_variant: dict[str, list[Cost]] = field(default_factory=dict)
 
     def add(self, variant: str, cost: Cost) -> None:
-        self.found.setdefault(variant, []).append(cost)
+        self.by_variant.setdefault(variant, []).append(cost)
 
     def lines(self) -> list[Line]:
-        wall = {variant: median(cost.wall for cost in costs) for variant, costs in self.found.items()}
-        cpu = {variant: median(cost.cpu for cost in costs) for variant, costs in self.found.items()}
+        wall = {variant: median(cost.wall for cost in costs) for variant, costs in self.by_variant.items()}
+        cpu = {variant: median(cost.cpu for cost in costs) for variant, costs in self.by_variant.items()}
         first = next(iter(cpu.values()))
-        told = {
+        details = {
             variant: {
                 "cpu_s": round(cpu[variant], 1),
                 "cpu_ratio": round(cpu[variant] / first, 2),
                 "peak_mb": max(cost.peak_bytes for cost in costs) // 1_000_000,
             }
-            for variant, costs in self.found.items()
+            for variant, costs in self.by_variant.items()
         }
-        return lines("tools", self.case, wall, told)
+        return lines("tools", self.case, wall, details)
 
 
 def run(folder: Path, *, quick: bool) -> Iterator[Line]:
     """Medians of some rounds in turns; ratios are to the first variant of each case."""
-    everything, nothing, change = (Costs(case) for case in ("all stages", "nothing changed", "one parameter changed"))
+    all_stages, unchanged, one_changed = (
+        Costs(case) for case in ("all stages", "nothing changed", "one parameter changed")
+    )
     with tempfile.TemporaryDirectory(prefix="stagebook-tools-") as name:
         for tool in rivals.TOOLS:
             rivals.install(tool, Path(name) / tool.partition("==")[0])
@@ -70,24 +72,25 @@ def run(folder: Path, *, quick: bool) -> Iterator[Line]:
             for variant, start in _variants(Path(name)).items():
                 project = _project(Path(name) / f"{number}-{variant.replace(' ', '-')}")
                 command = start(project)
-                everything.add(variant, _cost(project, command))
-                if variant not in ALWAYS_EVERYTHING:
-                    nothing.add(variant, _cost(project, command))
+                all_stages.add(variant, _cost(project, command))
+                if variant not in WITHOUT_REUSE:
+                    unchanged.add(variant, _cost(project, command))
                     _change(project)
-                    change.add(variant, _cost(project, command))
-        for costs in (everything, nothing, change):
+                    one_changed.add(variant, _cost(project, command))
+        for costs in (all_stages, unchanged, one_changed):
             yield from costs.lines()
 
 
 def _variants(tools: Path) -> dict[str, Start]:
     return {
         SCRIPT: rivals.script,
-        "stagebook, cold": rivals.stagebook_cold,
-        "stagebook, host is there": rivals.stagebook,
+        "stagebook, no fork server yet": rivals.stagebook_without_fork_server,
+        "stagebook, fork server runs": rivals.stagebook,
         LOOP: rivals.papermill,
         "ploomber": lambda project: rivals.ploomber(project, tools / "ploomber/bin/ploomber"),
         "dvc": lambda project: rivals.dvc(project, tools / "dvc/bin/dvc"),
         "snakemake": lambda project: rivals.snakemake(project, tools / "snakemake/bin/snakemake"),
+        "calkit": lambda project: rivals.calkit(project, tools / "calkit-python/bin/calkit"),
     }
 
 
@@ -122,12 +125,12 @@ def _cost(project: Path, command: list[str]) -> Cost:
     watching = threading.Thread(target=watch)
     watching.start()
     cpu, wall = _busy(), time.perf_counter()
-    told = subprocess.run(command, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=False)
+    process = subprocess.run(command, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=False)
     wall, cpu = time.perf_counter() - wall, _busy() - cpu
     ended.set()
     watching.join()
-    if told.returncode:
-        raise RuntimeError(f"{command}: {told.stdout[-2000:]}{told.stderr[-2000:]}")
+    if process.returncode:
+        raise RuntimeError(f"{command}: {process.stdout[-2000:]}{process.stderr[-2000:]}")
     return Cost(wall, cpu, max(peaks))
 
 
