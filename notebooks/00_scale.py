@@ -25,6 +25,7 @@
 
 # %%
 from flightdelay import scale, schema
+from IPython.display import Markdown
 from stagebook import stage
 
 # %% [markdown]
@@ -38,7 +39,7 @@ skew: float = 0.0  # share of flights, 0 to 1, that are flown by one and the sam
 # %% [markdown]
 # ## Generate and write
 #
-# Piece by piece, so that thirty million flights need less than a gigabyte of memory.
+# In chunks, so that thirty million flights need less than a gigabyte of memory.
 
 # %%
 commits = {
@@ -48,8 +49,17 @@ commits = {
 }
 
 # %% [markdown]
-# There are **exactly as many flights as were asked for**.
+# The years that they leave in go to the stages after this one.
 
 # %%
-stage.claim(commits["flights"].rows == rows, "as many flights as were asked for")
 stage.glue("years", list(scale.span(rows)))
+
+# %% [markdown]
+# ## Conclusion
+#
+# There are **exactly as many flights as the parameter says**.
+
+# %%
+conclusion = f"there are {commits['flights'].rows:,} flights, as many as the parameter says"
+stage.check(commits["flights"].rows == rows, conclusion)
+Markdown(f"**{conclusion}**")

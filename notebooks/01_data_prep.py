@@ -25,6 +25,7 @@
 
 # %%
 from flightdelay import facts, figures, prep, schema, source
+from IPython.display import Markdown
 from stagebook import stage
 
 # %% [markdown]
@@ -42,7 +43,8 @@ years: list[int] = [2013, 2013]  # first and last year in which flights leave
 
 # %%
 raw = {
-    name: stage.read(f"raw_{name}") if name in raw_tables else stage.frame(source.read(name)) for name in source.COLUMNS
+    name: stage.read(f"raw_{name}") if name in raw_tables else stage.from_local(source.read(name))
+    for name in source.COLUMNS
 }
 rows = {name: stage.count(frame) for name, frame in raw.items()}
 rows
@@ -64,17 +66,19 @@ airlines = prep.airlines(raw["airlines"])
 # Every scheduled flight is kept: **one row per row of the file**.
 
 # %%
-stage.claim(stage.count(flights) == rows["flights"], "every scheduled flight is kept")
-stage.claim(facts.nulls(flights, "sched_arr_at") == 0, "every flight has a scheduled arrival")
+stage.check(stage.count(flights) == rows["flights"], "every scheduled flight is kept")
+stage.check(facts.nulls(flights, "sched_arr_at") == 0, "every flight has a scheduled arrival")
 stage.head(flights)
 
 # %% [markdown]
-# Scheduled durations follow the distance: **none is longer than is believed**, although they are derived
+# Scheduled durations follow the distance, and **none is longer than is believed**, although they are derived
 # from two clocks in different time zones.
 
 # %%
-stage.claim(facts.largest(flights, "sched_duration_min") <= max_duration_min, "no flight takes longer than is believed")
-figures.durations(flights)
+longest_min = facts.largest(flights, "sched_duration_min")
+claim = f"durations follow the distance: the longest is {longest_min} min, no more than is believed"
+stage.check(longest_min <= max_duration_min, claim)
+figures.durations(flights, max_duration_min=max_duration_min, claim=claim)
 
 # %% [markdown]
 # ## Write the tables
@@ -91,9 +95,19 @@ commits = {
 }
 
 # %% [markdown]
-# The weather of the year holds one wind speed of 1,048 mph: **its row is refused**, and nothing else is.
+# The weather of the year holds one wind speed of 1,048 mph. Its row is refused: **at most a thousandth of the
+# weather is**.
 
 # %%
-stage.claim(commits["weather"].rows >= 0.999 * rows["weather"], "at most a thousandth of the weather is refused")
-stage.claim(commits["flights"].rows == rows["flights"], "no flight is refused")
+stage.check(commits["weather"].rows >= 0.999 * rows["weather"], "at most a thousandth of the weather is refused")
 stage.glue("rows", {name: commit.rows for name, commit in commits.items()})
+
+# %% [markdown]
+# ## Conclusion
+#
+# **Every flight that was scheduled is in the table**, and what is not known of it is null.
+
+# %%
+conclusion = f"all {commits['flights'].rows:,} scheduled flights are in the table, each with instants in UTC"
+stage.check(commits["flights"].rows == rows["flights"], conclusion)
+Markdown(f"**{conclusion}**")

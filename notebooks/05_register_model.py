@@ -24,7 +24,8 @@
 # registry: `candidate` always, `champion` only if the gate passed.
 
 # %%
-from flightdelay import features, model
+from flightdelay import model
+from IPython.display import Markdown
 from stagebook import stage
 
 # %% [markdown]
@@ -33,20 +34,17 @@ from stagebook import stage
 # %% tags=["parameters"]
 model_file: str = ""  # reference to the fitted model, as `train` glued it; empty means the newest
 metrics: dict = {}  # figures on the hold-out, as `validate` glued them
-feature_version: str = ""  # version of the code whose features are read; empty means that of the code at hand
 gate_passed: bool = False  # the gate's verdict, as `validate` glued it
 
 # %% [markdown]
 # ## Register
 #
-# A run registers **one version**, however often this stage runs.
+# A run registers one version, however often this stage runs.
 
 # %%
-fitted = stage.load_saved_model(model_file, trusted=model.TRUSTED_TYPES)
+fitted = stage.load_model(model_file, trusted=model.TRUSTED_TYPES)
 columns = model.features_of(fitted)
-rows = stage.head(
-    stage.read("features", columns=columns, where=[*features.of_version(feature_version), ("month", "=", 12)])
-)
+rows = stage.head(stage.read("features", columns=columns, where=[("month", "=", 12)]))
 version = stage.register_model(
     fitted,
     example=model.example(rows, columns),
@@ -63,3 +61,13 @@ promoted = stage.promote(version.version, gate_passed=gate_passed)
 stage.glue("model_name", version.name)
 stage.glue("model_version", version.version)
 stage.glue("promoted", promoted)
+
+# %% [markdown]
+# ## Conclusion
+#
+# **A version is the champion if its gate passed, and a candidate otherwise.**
+
+# %%
+conclusion = f"version {version.version} of {version.name} is {'the champion' if promoted else 'a candidate only'}"
+stage.check(promoted == gate_passed, conclusion)
+Markdown(f"**{conclusion}**")

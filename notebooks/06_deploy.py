@@ -18,13 +18,13 @@
 # %% [markdown]
 # # Deployment
 #
-# Which flights of the newest month will arrive late, as the champion sees it?
+# Which flights of the newest month will arrive late, according to the champion?
 #
 # **Reads** the champion from the registry, `features` and `holdout_scores`. **Writes** `predictions` (once per model
 # version and month), `thresholds`, the model card and the consumer's schema.
 
 # %%
-from flightdelay import card, evaluate, features, figures, model, schema, serve
+from flightdelay import card, evaluate, figures, model, schema, serve
 from IPython.display import Markdown
 from stagebook import stage
 
@@ -33,7 +33,6 @@ from stagebook import stage
 
 # %% tags=["parameters"]
 month: str = "2013-12"  # month to score, by local day of departure
-feature_version: str = ""  # version of the code whose features are read; empty means that of the code at hand
 late_after_min: int = 15  # minutes after schedule at arrival that count as late; for the model card
 
 # %% [markdown]
@@ -43,14 +42,10 @@ late_after_min: int = 15  # minutes after schedule at arrival that count as late
 
 # %%
 champion = stage.champion(trusted=model.TRUSTED_TYPES)
-stage.claim(champion is not None, "there is a champion")
+stage.check(champion is not None, "there is a champion")
 version = stage.champion_version()
-predictions = serve.predictions(
-    champion,
-    stage.to_pandas(stage.read("features", where=[*features.of_version(feature_version), *serve.month_filter(month)])),
-    model_version=version,
-    month=month,
-)
+flights = stage.to_pandas(stage.read("features", where=serve.month_filter(month)))
+predictions = serve.predictions(champion, flights, model_version=version, month=month)
 predictions.head()
 
 # %% [markdown]
@@ -59,8 +54,8 @@ predictions.head()
 # %%
 scored = stage.to_pandas(stage.read("holdout_scores"))
 shared, gap = serve.largest_gap(predictions, scored)
-stage.claim(shared > 0, "the hold-out reaches into this month")
-stage.claim(gap <= 1e-12, "scores equal those of the training process")
+stage.check(shared > 0, "the hold-out reaches into this month")
+stage.check(gap <= 1e-12, "scores equal those of the training process")
 shared, gap
 
 # %%
@@ -74,12 +69,15 @@ stage.glue("scored_rows", len(predictions))
 # %% [markdown]
 # ## What a consumer needs
 #
-# What flagging from a threshold on brings, the model card, and the columns of the table.
+# What flagging from a threshold on brings, the model card, and the columns of the table. **A higher threshold flags
+# fewer flights, and fewer of the late ones**: which one is right depends on what a false alarm costs the consumer.
 
 # %%
 table = serve.threshold_table(scored["late"], scored["score"], model_version=version)
 stage.write(table, schema.THRESHOLDS, replace=[("model_version", "=", version)])
-figures.thresholds(table)
+claim = "a higher threshold flags fewer flights, and fewer of the late ones"
+stage.check(table["flagged_share"].is_monotonic_decreasing and table["recall"].is_monotonic_decreasing, claim)
+figures.thresholds(table, claim=claim)
 
 # %%
 page = card.model_card(
@@ -97,3 +95,13 @@ page = card.model_card(
 stage.glue("model_card", stage.save_file("model_card.md", page))
 stage.glue("consumer_schema", stage.save_file("predictions.md", card.consumer_schema(schema.PREDICTIONS)))
 Markdown(page)
+
+# %% [markdown]
+# ## Conclusion
+#
+# **Every scheduled flight of the month has a score**, also those that will be cancelled.
+
+# %%
+conclusion = f"all {len(predictions):,} flights scheduled in {month} have a score from version {version} of the model"
+stage.check(len(predictions) == len(flights) and predictions["score"].notna().all(), conclusion)
+Markdown(f"**{conclusion}**")

@@ -13,22 +13,22 @@ KEYS = ["carrier", "dep_hour_local"]
 
 @dataclass(frozen=True)
 class Baseline:
-    """Late rates by carrier and local hour, and the rate of all flights for whatever was never seen."""
+    """Late rates by carrier and local hour, and the rate of all flights for a carrier and hour without one."""
 
     rates: pd.Series
     overall: float
 
     def score(self, frame: IntoFrame) -> np.ndarray:
         """The late rate for each row of `frame` (`carrier`, `dep_hour_local`), in the order of the rows."""
-        known = self.rates.reindex(_index(to_pandas(frame)))
-        return known.fillna(self.overall).to_numpy(dtype=float)
+        rates = self.rates.reindex(_index(to_pandas(frame)))
+        return rates.fillna(self.overall).to_numpy(dtype=float)
 
 
 def fit(train: IntoFrame, *, prior_flights: int = 50) -> Baseline:
     """Rates from `train` (`carrier`, `dep_hour_local`, `late` without nulls).
 
     Each rate is drawn towards the overall one as if `prior_flights` more flights had been late at the
-    overall rate, so that an hour with three flights says little.
+    overall rate, so that three flights in an hour do not decide its rate.
 
     Raises:
         ValueError: if `train` is empty.

@@ -1,4 +1,4 @@
-"""The model card: what a consumer must know before acting on a score, as one page of markdown."""
+"""The model card: what a user of the scores needs to know, as one page of markdown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from flightdelay import schema
-from stagebook.model.tables import TableSchema
+from stagebook import TableSchema
 
 _METRICS = {
     "roc_auc": "ROC AUC (larger is better; 0.5 is chance)",
@@ -17,12 +17,12 @@ _METRICS = {
 }
 
 CAVEATS = (
-    "Learned from 2013 alone, and from three airports: seasons are seen once, and other years not at all.",
+    "It has learned from 2013 alone, and from three airports: from each season once, and from no other year.",
     "Flights that never arrived (cancelled, diverted) are neither late nor punctual here: a score says "
     "nothing of the risk of a cancellation.",
-    "The weather is the observation of the scheduled hour, standing for a forecast; a real forecast is less exact.",
-    "The tail number is the aircraft that flew; where an aircraft is swapped late, its history is known later.",
-    "History is complete to the minute here; a feed that reports landings an hour late costs some accuracy.",
+    "The weather is what was observed in the scheduled hour, in place of a forecast; a real forecast is less exact.",
+    "The tail number is the aircraft that flew; where aircraft are swapped late, its history is known later.",
+    "Landings are known to the minute here; a feed that reports them an hour late costs some accuracy.",
 )
 
 
@@ -79,11 +79,11 @@ def model_card(
                 [tuple(_number(value) for value in row) for row in thresholds.iloc[:, 1:].to_numpy().tolist()],
             ),
             "",
-            "## What to beware of",
+            "## Limits",
             "",
             *(f"- {caveat}" for caveat in CAVEATS),
             "",
-            "## What it looks at",
+            "## Features",
             "",
             *_columns([column for column in schema.FEATURE_COLUMNS if column.name in set(features)]),
             "",
@@ -92,14 +92,14 @@ def model_card(
 
 
 def consumer_schema(table: TableSchema) -> str:
-    """A table's columns, key and layout as markdown, for whoever reads the table."""
+    """A table's columns, key and layout as markdown, for its readers."""
     return "\n".join(
         [
             f"# {table.name}",
             "",
             table.description,
             "",
-            f"Key: {', '.join(f'`{name}`' for name in table.key)}. {table.layout.why}",
+            f"Key: {', '.join(f'`{name}`' for name in table.key)}. {table.layout.reason}",
             "",
             *_columns(table.columns),
             "",

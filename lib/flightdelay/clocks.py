@@ -1,7 +1,7 @@
 """Local clocks and instants: how far the clock of a time zone is ahead of UTC, hour by hour.
 
-A table that is joined, not a chain of conditions: nested conditions over a dozen changes of clock grow
-beyond what Spark's optimizer can plan.
+This is a table to join, not a chain of conditions: Spark's optimizer cannot plan nested conditions over a dozen
+changes of clock.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def utc_offsets(zones: Iterable[str], *, first: datetime, last: datetime) -> pa.
 
 
 def _offsets_min(zone: ZoneInfo, start: datetime, hours: int) -> NDArray[np.int64]:
-    """One offset for each hour: asked once in 24 hours, and hour by hour only where the clock changes meanwhile.
+    """One offset for each hour: looked up once in 24 hours, and hour by hour only where the clock changes within them.
 
     No zone changes its clock and back again within 24 hours.
     """

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from narwhals.typing import IntoFrame
 
-from stagebook.model.tables import Kind, TableSchema
+from stagebook import Kind, TableSchema
 
 _DTYPES = {
     Kind.STRING: nw.String(),
@@ -21,14 +21,14 @@ _DTYPES = {
 }
 
 AT_MOST = 100_000
-"""Rows that come into this process unasked."""
+"""How many rows come into this process without a limit of the caller's own."""
 
 Frame = nw.LazyFrame[Any]
 """A frame of any engine, with the operations that all of them have: those of a lazy one."""
 
 
 def of_any_engine(native: IntoFrame) -> Frame:
-    """What transforms are written in. A pandas frame stays eager; it only promises no more than a lazy one."""
+    """A frame as transforms take it. One of pandas stays eager, with only the operations of a lazy one."""
     return cast(Frame, nw.from_native(native))
 
 
@@ -37,10 +37,10 @@ def typed(frame: Frame, schema: TableSchema) -> Frame:
 
     Nulls stay null. Columns that already have their type are not touched.
     """
-    have = frame.collect_schema()
+    present = frame.collect_schema()
     return frame.select(
         nw.col(column.name)
-        if have[column.name] == _DTYPES[column.kind]
+        if present[column.name] == _DTYPES[column.kind]
         else nw.col(column.name).cast(_DTYPES[column.kind])
         for column in schema.columns
     )
@@ -55,18 +55,13 @@ def zero(column: str) -> nw.Expr:
     return nw.col(column).cast(nw.Int64()) * 0
 
 
-def text(value: str, column: str) -> nw.Expr:
-    """A text in every row, made from a text column without nulls; a literal would be of type object in pandas."""
-    return nw.concat_str(nw.col(column).str.slice(0, 0), nw.lit(value))
-
-
 def remainder(dividend: nw.Expr, divisor: int) -> nw.Expr:
     """`dividend` modulo `divisor`, from 0 to `divisor` - 1 (`%` is missing for Arrow-backed pandas)."""
     return dividend - (dividend // divisor) * divisor
 
 
 def in_engine_of(frame: Frame, table: pa.Table) -> Frame:
-    """A small table that was made here, as a frame that can be joined to `frame`."""
+    """A small table of this process, as a frame that can be joined to `frame`."""
     native: Any = nw.to_native(frame)
     if isinstance(native, pd.DataFrame):
         return of_any_engine(table.to_pandas(types_mapper=pd.ArrowDtype))
@@ -84,8 +79,7 @@ def to_pandas(frame: IntoFrame, *, limit: int = AT_MOST) -> pd.DataFrame:
     """
     if isinstance(frame, pd.DataFrame):
         return frame
-    few = nw.from_native(frame).lazy().head(limit + 1)
-    table: pa.Table = few.collect("pyarrow").to_native()
+    table: pa.Table = nw.from_native(frame).lazy().head(limit + 1).collect("pyarrow").to_native()
     if table.num_rows > limit:
         raise ValueError(f"more than {limit:,} rows: aggregate them first, or bring them here by stage.to_pandas")
     return table.to_pandas(types_mapper=pd.ArrowDtype)

@@ -1,8 +1,8 @@
-"""What was known of earlier flights at an instant: sums over those that had landed strictly before it.
+"""Delays of earlier flights before each departure: sums over those that had landed strictly before it.
 
-Each arrival is an event that adds to a running sum when the flight lands and takes the same away when it
-leaves the window; each question is an event that adds nothing and reads the sum. Ordered by time, with
-questions before everything else of the same instant, one cumulative sum answers them all: no window
+Each arrival is an event that adds to a running sum when the flight lands and subtracts the same when it
+leaves the window; each departure is an event that adds nothing and reads the sum. Ordered by time, with
+departures first among the events of an instant, one cumulative sum serves them all: no window
 of rows, no join on a range, the same on every engine.
 """
 
@@ -35,7 +35,7 @@ WINDOWS = (
 
 
 def reach(windows: Sequence[Window] = WINDOWS) -> timedelta:
-    """How long before a question a flight that counts for it was scheduled to leave, at most.
+    """How long before a departure a flight that counts for it was scheduled to leave, at most.
 
     The longest window, and as much as a flight may take and be late by the bounds of the table `flights`.
     """
@@ -47,24 +47,24 @@ def reach(windows: Sequence[Window] = WINDOWS) -> timedelta:
 def add_history(flights: IntoFrameT, windows: Sequence[Window] = WINDOWS) -> IntoFrameT:
     """Two more columns for each window: `<name>_delay_min` and `<name>_landed`.
 
-    A flight that landed at a counts for a question at t if t - hours <= a < t: a landing in the very
-    minute of the question is not known yet. Flights that never arrived are in no window, and neither are
-    those that landed before they were to leave, which would count for themselves. A question
-    without a group (no tail number) knows of no flight. Where none landed the count is 0 and the
+    A flight that landed at a counts for a departure scheduled at t if t - hours <= a < t: a landing in the
+    minute of the departure is not known yet. Flights that never arrived are in no window, and neither are
+    those that landed before they were to leave, which would count for themselves. A departure
+    without a group (no tail number) has no flights in its window. Where none landed the count is 0 and the
     mean delay null.
 
     Args:
-        flights: `sched_dep_at` (the instant of the question), `arr_at` (null if it never arrived),
+        flights: `sched_dep_at`, `arr_at` (null if it never arrived),
             `arr_delay_min`, `flight`, and the columns that the windows group by.
     """
     return with_history(of_any_engine(flights), windows).to_native()
 
 
 def with_history(flights: Frame, windows: Sequence[Window] = WINDOWS) -> Frame:
-    """The same for a frame that is already in narwhals' hands."""
+    """`add_history` for a narwhals frame."""
     frame = flights
     for window in windows:
-        # Sums come from the flights alone, not from the frame that grows: Spark would plan them over and over.
+        # Sums come from the flights alone, not from the growing frame, which Spark would plan again for each window.
         frame = frame.join(_sums(flights, window), on=[*window.group, "sched_dep_at"], how="left").with_columns(
             nw.col(f"{window.name}_landed").fill_null(zero("flight"))
         )
@@ -85,17 +85,17 @@ def _sums(flights: Frame, window: Window) -> Frame:
         (zero("flight") + 1).alias(is_change),
     )
     columns = [*window.group, at, delay, landed, is_change]
-    lands = arrived.with_columns(nw.col("arr_at").alias(at)).select(columns)
-    leaves = arrived.with_columns(
+    landings = arrived.with_columns(nw.col("arr_at").alias(at)).select(columns)
+    expiries = arrived.with_columns(
         nw.col("arr_at").dt.offset_by(f"{window.hours}h").alias(at), -nw.col(delay), -nw.col(landed)
     ).select(columns)
-    asks = (
+    departures = (
         grouped.with_columns(zero("flight").alias(name) for name in (delay, landed, is_change))
         .select(columns)
         .unique(subset=[*window.group, at])
     )
     return (
-        nw.concat([lands, leaves, asks])
+        nw.concat([landings, expiries, departures])
         # Whole numbers: sums are exact in any order, so engines agree to the last bit.
         .with_columns(nw.col(delay, landed).cum_sum().over(*window.group, order_by=[at, is_change]))
         .filter(nw.col(is_change) == 0)

@@ -1,7 +1,7 @@
 """The model: gradient-boosted trees on the features, calibrated on a later month, storable without pickle.
 
-The fitted model is a plain scikit-learn classifier that carries the names of its features, so whoever
-loads it needs nothing but a frame of the table `features` to score.
+The fitted model is a plain scikit-learn classifier that holds the names of its features: to score, it needs
+only a frame of the table `features`.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def fit(
     columns = ColumnTransformer([("names", encoder, names)], remainder="passthrough")
     pipeline = Pipeline([("columns", columns), ("trees", trees)])
     pipeline.fit(design_matrix(train, features), labels(train))
-    # A sigmoid, not steps: steps would say 0 and 1 for what a month never saw, and tie the order of flights.
+    # A sigmoid, not steps: steps would give scores of 0 and 1 where a month has no such flights, and tie many scores.
     return CalibratedClassifierCV(FrozenEstimator(pipeline), method="sigmoid").fit(
         design_matrix(calibrate, features), labels(calibrate)
     )
@@ -84,7 +84,7 @@ def score(model: Any, frame: IntoFrame) -> np.ndarray:
     Carriers, airports and engines that the model never saw count as missing.
 
     Args:
-        model: what `fit` returned, or the same loaded from where it was stored.
+        model: the result of `fit`, or the same model loaded from its file.
         frame: at least the columns that `features_of(model)` names.
     """
     matrix = design_matrix(frame, features_of(model))
@@ -97,7 +97,7 @@ def features_of(model: Any) -> list[str]:
 
 
 def design_matrix(frame: IntoFrame, features: Sequence[str]) -> pd.DataFrame:
-    """What scikit-learn sees: names as text with None for missing, numbers as float with NaN.
+    """The input of scikit-learn: names as text with None for missing, numbers as float with NaN.
 
     The only place where a frame of any engine becomes NumPy-backed pandas.
 

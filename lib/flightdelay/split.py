@@ -1,4 +1,4 @@
-"""The split by time: learn from the past, calibrate on what comes next, hold out what comes last."""
+"""Splits flights by time: into those to train on, later ones to calibrate on, and the last ones as hold-out."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +12,7 @@ from flightdelay.schema import FLIGHT_KEY
 
 @dataclass(frozen=True)
 class Split:
-    """Three spans of time, each flight with the label `late`; and how many rows went where."""
+    """Flights of three spans of time with the label `late`, and how many were dropped."""
 
     train: pd.DataFrame
     calibrate: pd.DataFrame
@@ -21,7 +21,7 @@ class Split:
 
     @property
     def counts(self) -> dict[str, int]:
-        """`train_rows`, `calibrate_rows`, `holdout_rows` and `dropped_without_arrival`: all rows that came in."""
+        """`train_rows`, `calibrate_rows`, `holdout_rows` and `dropped_without_arrival`; their sum is all rows."""
         return {
             "train_rows": len(self.train),
             "calibrate_rows": len(self.calibrate),
@@ -42,8 +42,8 @@ def with_label(features: IntoFrameT, *, late_after_min: int) -> IntoFrameT:
 def by_time(features: pd.DataFrame, *, calibrate_from: str, holdout_from: str, late_after_min: int) -> Split:
     """Split the table `features` by the local day of departure; never at random.
 
-    Days before `calibrate_from` train, days before `holdout_from` calibrate, the rest is held out.
-    Rows are put in the order of their key: tables promise no order, and trees depend on it in the last digits.
+    Days before `calibrate_from` are for training, days before `holdout_from` for calibration, later ones are the
+    hold-out. Rows are sorted by their key: tables have no order, and the last digits of trees depend on it.
 
     Args:
         features: in this process, since learning happens on one machine.

@@ -1,6 +1,6 @@
-"""Every transform of the example on every engine: the same rows as on pandas, of the declared types.
+"""Every transform of the example gives the same rows on every engine, of the declared types.
 
-What pandas gives is checked by hand in `tests/unit/flightdelay`.
+The results of pandas are checked by hand in `tests/unit/flightdelay`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +11,8 @@ from typing import Any
 import narwhals as nw
 import pyarrow as pa
 import pytest
-from fixtures import flights as edges
-from fixtures.alike import assert_same_rows, differences
+from fixtures import edge_case_flights as edges
+from fixtures.comparison import assert_same_rows, differences
 
 from flightdelay import (
     baseline,
@@ -28,40 +28,40 @@ from flightdelay import (
     source,
     split,
 )
-from stagebook.engines.arrow import arrow_schema
-from stagebook.engines.base import Engine
-from stagebook.engines.local import LocalEngine
+from stagebook.delta.arrow import arrow_schema
+from stagebook.delta.engine import Engine
+from stagebook.delta.pandas_engine import LocalEngine
 from stagebook.model.tables import Kind, TableSchema
 
 
 @dataclass(frozen=True)
 class Case:
-    """A transform, what it takes, and the table that it makes (None: the columns that it takes, and more)."""
+    """A transform, its inputs, and the schema of its result (None: the columns of its first input, and more)."""
 
     transform: Callable[..., Any]
-    takes: tuple[pa.Table, ...]
-    makes: TableSchema | None = None
+    inputs: tuple[pa.Table, ...]
+    result: TableSchema | None = None
 
     @property
     def key(self) -> Sequence[str]:
-        """What rows are sorted by, to be compared."""
-        return self.makes.key if self.makes else schema.FLIGHT_KEY
+        """The columns that rows are sorted by, for the comparison."""
+        return self.result.key if self.result else schema.FLIGHT_KEY
 
-    def first(self, rows: int) -> "Case":
-        """The same of the first rows of the frame that is transformed."""
-        return Case(self.transform, (self.takes[0].slice(0, rows), *self.takes[1:]), self.makes)
+    def head(self, rows: int) -> "Case":
+        """The same case with so many rows of its first input."""
+        return Case(self.transform, (self.inputs[0].slice(0, rows), *self.inputs[1:]), self.result)
 
 
-def real(name: str) -> pa.Table:
+def real_table(name: str) -> pa.Table:
     return pa.Table.from_pandas(source.read(name), preserve_index=False).replace_schema_metadata()
 
 
 CASES = {
-    "prep.flights": Case(prep.flights, (edges.raw_flights(), real("airports")), schema.FLIGHTS),
+    "prep.flights": Case(prep.flights, (edges.raw_flights(), real_table("airports")), schema.FLIGHTS),
     "prep.weather": Case(prep.weather, (edges.raw_weather(),), schema.WEATHER),
     "prep.planes": Case(prep.planes, (edges.raw_planes(),), schema.PLANES),
-    "prep.airports": Case(prep.airports, (real("airports"),), schema.AIRPORTS),
-    "prep.airlines": Case(prep.airlines, (real("airlines"),), schema.AIRLINES),
+    "prep.airports": Case(prep.airports, (real_table("airports"),), schema.AIRPORTS),
+    "prep.airlines": Case(prep.airlines, (real_table("airlines"),), schema.AIRLINES),
     "history.add_history": Case(history.add_history, (edges.flights(),)),
     "features.build": Case(features.build, (edges.flights(), edges.weather(), edges.planes()), schema.FEATURES),
     "split.with_label": Case(partial(split.with_label, late_after_min=15), (edges.flights(),)),
@@ -69,41 +69,41 @@ CASES = {
 SIZES = {"edges": None, "one row": 1, "no row": 0}
 
 
-def chosen(name: str, size: str) -> Case:
+def case_of(name: str, size: str) -> Case:
     rows = SIZES[size]
-    return CASES[name] if rows is None else CASES[name].first(rows)
+    return CASES[name] if rows is None else CASES[name].head(rows)
 
 
 @pytest.fixture(scope="module")
 def expected() -> Callable[[str, str], pa.Table]:
-    """What pandas gives, computed once for all engines."""
-    known: dict[tuple[str, str], pa.Table] = {}
+    """The results on pandas, computed once for all engines."""
+    results: dict[tuple[str, str], pa.Table] = {}
     pandas = LocalEngine()
 
-    def of(name: str, size: str) -> pa.Table:
-        if (name, size) not in known:
-            case = chosen(name, size)
-            known[name, size] = pandas.to_arrow(case.transform(*map(pandas.frame, case.takes)))
-        return known[name, size]
+    def result(name: str, size: str) -> pa.Table:
+        if (name, size) not in results:
+            case = case_of(name, size)
+            results[name, size] = pandas.to_arrow(case.transform(*map(pandas.from_local, case.inputs)))
+        return results[name, size]
 
-    return of
+    return result
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", CASES)
-def test_a_transform_gives_the_same_on_every_engine_and_changes_nothing(engine: Engine, name, size, expected):
-    case = chosen(name, size)
-    taken = [engine.frame(table) for table in case.takes]
-    found = engine.to_arrow(case.transform(*taken))
-    assert_same_rows(found, expected(name, size), by=case.key)
-    if case.makes is not None:
-        assert found.schema.remove_metadata().types == arrow_schema(case.makes).types
-        assert found.column_names == list(case.makes.column_names)
-    assert [engine.to_arrow(frame).to_pylist() for frame in taken] == [table.to_pylist() for table in case.takes]
+def test_a_transform_gives_the_same_on_every_engine_and_changes_no_input(engine: Engine, name, size, expected):
+    case = case_of(name, size)
+    inputs = [engine.from_local(table) for table in case.inputs]
+    actual = engine.to_arrow(case.transform(*inputs))
+    assert_same_rows(actual, expected(name, size), by=case.key)
+    if case.result is not None:
+        assert actual.schema.remove_metadata().types == arrow_schema(case.result).types
+        assert actual.column_names == list(case.result.column_names)
+    assert [engine.to_arrow(frame).to_pylist() for frame in inputs] == [table.to_pylist() for table in case.inputs]
 
 
 def test_the_edges_are_among_the_flights(expected):
-    """A generator that lost an edge would leave every engine in agreement about nothing."""
+    """Without an edge case in the generated rows, all engines would agree and prove nothing."""
     raw, typed = expected("prep.flights", "edges").to_pandas(), expected("features.build", "edges").to_pandas()
     assert raw["sched_arr_at"].isna().sum() > 200, "without a zone, or beyond the clocks"
     assert raw["arr_at"].isna().sum() > raw["sched_arr_at"].isna().sum() + 100
@@ -124,14 +124,14 @@ def test_the_edges_are_among_the_flights(expected):
 ONE_OF_EACH_KIND = {column.kind: column.name for column in schema.FLIGHTS.columns} | {
     Kind.FLOAT64: "temp_f", Kind.STRING: "tailnum", Kind.INT32: "arr_delay_min", Kind.TIMESTAMP: "arr_at",
 }  # fmt: skip
-"""A column of `flights` or `weather` for each kind that they have, one with nulls where there is one."""
+"""A column of `flights` or `weather` for each kind, with nulls where such a column exists."""
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_single_figures_are_the_same_on_every_engine(engine: Engine, size):
-    def told(by: Engine) -> dict[str, Any]:
-        flights = by.frame(edges.flights().slice(0, SIZES[size]))
-        weather = by.frame(edges.weather().slice(0, SIZES[size]))
+    def single_figures(by: Engine) -> dict[str, Any]:
+        flights = by.from_local(edges.flights().slice(0, SIZES[size]))
+        weather = by.from_local(edges.weather().slice(0, SIZES[size]))
         figures = {"repeated key": facts.repeated(flights, schema.FLIGHT_KEY)}
         figures["repeated instants"] = facts.repeated(flights, ["sched_dep_at", "tailnum"])
         for kind, column in ONE_OF_EACH_KIND.items():
@@ -140,13 +140,23 @@ def test_single_figures_are_the_same_on_every_engine(engine: Engine, size):
             figures[f"largest {column}"] = facts.largest(frame, column)
         return figures
 
-    assert not differences(told(engine), told(LocalEngine()), rel=1e-9)
+    assert not differences(single_figures(engine), single_figures(LocalEngine()), rel=1e-9)
 
 
-def test_single_figures_of_no_row_are_none_or_nothing(engine: Engine):
-    nothing = engine.frame(edges.flights(0))
-    assert facts.nulls(nothing, "arr_at") == facts.repeated(nothing, ["flight"]) == 0
-    assert facts.largest(nothing, "arr_at") is None
+def test_single_figures_of_no_row_are_zero_or_none(engine: Engine):
+    no_rows = engine.from_local(edges.flights(0))
+    assert facts.nulls(no_rows, "arr_at") == facts.repeated(no_rows, ["flight"]) == 0
+    assert facts.largest(no_rows, "arr_at") is None
+
+
+@pytest.mark.parametrize("column", ["carrier", "dep_hour_local"])
+def test_lateness_is_the_same_on_every_engine(engine: Engine, column):
+    def lateness(by: Engine) -> list[Any]:
+        flights = by.from_local(edges.flights())
+        tables = [facts.lateness_by(flights, column, late_after_min=15), facts.delay_counts(flights)]
+        return [pa.Table.from_pandas(table, preserve_index=False).to_pylist() for table in tables]
+
+    assert not differences(lateness(engine), lateness(LocalEngine()), rel=1e-9)
 
 
 # Tenths: halves lie between two whole numbers, and engines round them to different ones.
@@ -167,7 +177,7 @@ HALVES = pa.table(
 def test_tenths_are_the_same_on_every_engine(engine: Engine, column, rows):
     def tenths(by: Engine) -> pa.Table:
         return pa.Table.from_pandas(
-            figures.late_by_tenth(by.frame(HALVES.slice(0, rows)), column, late_after_min=15), preserve_index=False
+            facts.late_by_tenth(by.from_local(HALVES.slice(0, rows)), column, late_after_min=15), preserve_index=False
         ).replace_schema_metadata()
 
     assert_same_rows(tenths(engine), tenths(LocalEngine()), by=())
@@ -175,37 +185,37 @@ def test_tenths_are_the_same_on_every_engine(engine: Engine, column, rows):
 
 def test_the_durations_that_are_drawn_are_the_same_on_every_engine(engine: Engine):
     def drawn(by: Engine) -> Sequence[Any]:
-        axes = figures.durations(by.frame(edges.flights())).axes[0]
+        axes = figures.durations(by.from_local(edges.flights()), max_duration_min=720, claim="as scheduled").axes[0]
         return sorted(axes.collections[0].get_offsets().tolist())
 
     assert drawn(engine) == drawn(LocalEngine()) == [[719.0, 120.0]]
 
 
-def test_more_rows_than_are_asked_for_do_not_come_into_this_process(engine: Engine):
-    lazy = nw.from_native(engine.frame(edges.flights())).lazy().to_native()
+def test_more_rows_than_the_limit_do_not_come_into_this_process(engine: Engine):
+    lazy = nw.from_native(engine.from_local(edges.flights())).lazy().to_native()
     if engine.name == "pandas":
-        assert len(frames.to_pandas(lazy, limit=10)) == 400, "a pandas frame is here already"
+        assert len(frames.to_pandas(lazy, limit=10)) == 400, "a pandas frame is already in this process"
         return
     assert len(frames.to_pandas(lazy, limit=400)) == 400
     with pytest.raises(ValueError, match="more than 399 rows: aggregate them first"):
         frames.to_pandas(lazy, limit=399)
 
 
-def test_what_learns_and_measures_takes_frames_of_any_engine(engine: Engine):
+def test_training_and_evaluation_take_frames_of_any_engine(engine: Engine):
     flights = [row for row in edges.flights().to_pylist() if row["arr_delay_min"] is not None]
     scored = pa.Table.from_pylist(
         [{**row, "late": row["arr_delay_min"] >= 15, "score": row["flight"] / 1000} for row in flights]
     )
 
-    def told(by: Engine) -> list[Any]:
-        frame = by.frame(scored)
+    def results(by: Engine) -> list[Any]:
+        frame = by.from_local(scored)
         rates = baseline.fit(frame)
         slices = evaluate.slice_metrics(frame, columns=("origin", "dep_hour_local"))
         return [
             sorted(rates.rates.items()),
             rates.overall,
             slices,
-            serve.largest_gap(frame, by.frame(scored.slice(0, 9))),
+            serve.largest_gap(frame, by.from_local(scored.slice(0, 9))),
         ]
 
-    assert not differences(told(engine), told(LocalEngine()), rel=1e-9)
+    assert not differences(results(engine), results(LocalEngine()), rel=1e-9)

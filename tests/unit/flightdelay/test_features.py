@@ -40,8 +40,8 @@ def test_congestion_counts_all_departures_of_the_origin_in_the_hour_cancelled_on
 def test_weather_is_joined_on_the_instant_where_the_local_hour_repeats(build, flight):
     first, second = datetime(2013, 11, 3, 5, tzinfo=UTC), datetime(2013, 11, 3, 6, tzinfo=UTC)
     weather = [
-        {"origin": "EWR", "time_hour": at, "hour_local": 1, "temp_f": temp}
-        for at, temp in ((first, 50.0), (second, 40.0))
+        {"origin": "EWR", "time_hour": at, "hour_local": 1, "temp_f": degrees}
+        for at, degrees in ((first, 50.0), (second, 40.0))
     ]
     built = build([flight(first, flight=1), flight(second, flight=2)], weather)
     assert built["temp_f"].tolist() == [50.0, 40.0]

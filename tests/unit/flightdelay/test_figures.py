@@ -30,8 +30,8 @@ def scored() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def drawn(year, built, scored) -> dict:
-    few = built.iloc[::50]
-    parts = split.by_time(few, calibrate_from="2013-10-01", holdout_from="2013-11-01", late_after_min=15)
+    sample = built.iloc[::50]
+    parts = split.by_time(sample, calibrate_from="2013-10-01", holdout_from="2013-11-01", late_after_min=15)
     late = {"late_after_min": 15}
     curve = evaluate.calibration_curve(LATE, SCORES)
     slices = evaluate.slice_metrics(scored, columns=("origin", "dep_hour_local"))
@@ -41,13 +41,13 @@ def drawn(year, built, scored) -> dict:
     names = {"UA": "United Air Lines Inc."}
     return {
         "durations": figures.durations(year["flights"].iloc[::50], max_duration_min=720, claim=CLAIM),
-        "delays": figures.delays(facts.delay_counts(few), **late, claim=CLAIM),
-        "lateness_by_hour": figures.lateness_by_hour(facts.lateness_by(few, "dep_hour_local", **late), claim=CLAIM),
+        "delays": figures.delays(facts.delay_counts(sample), **late, claim=CLAIM),
+        "lateness_by_hour": figures.lateness_by_hour(facts.lateness_by(sample, "dep_hour_local", **late), claim=CLAIM),
         "lateness_by_carrier": figures.lateness_by_carrier(
-            facts.lateness_by(few, "carrier", **late), names, claim=CLAIM
+            facts.lateness_by(sample, "carrier", **late), names, claim=CLAIM
         ),
         "late_rate_by_tenth": figures.late_rate_by_tenth(
-            facts.late_by_tenth(few, "origin_3h_delay_min", **late), xlabel="recent delay (min)", claim=CLAIM
+            facts.late_by_tenth(sample, "origin_3h_delay_min", **late), xlabel="recent delay (min)", claim=CLAIM
         ),
         "split_by_month": figures.split_by_month({"train": parts.train, "holdout": parts.holdout}, claim=CLAIM),
         "importance": figures.importance(importance, claim=CLAIM),

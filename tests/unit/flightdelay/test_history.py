@@ -20,20 +20,20 @@ def naive(flights: pd.DataFrame, window: Window) -> list[tuple[int, float | None
         group = [row[column] for column in window.group]
         at = row["sched_dep_at"]
         delays = [
-            other["arr_delay_min"]
-            for other in rows
+            earlier["arr_delay_min"]
+            for earlier in rows
             if not any(pd.isna(value) for value in group)
-            and [other[column] for column in window.group] == group
-            and not pd.isna(other["arr_at"])
-            and at - timedelta(hours=window.hours) <= other["arr_at"] < at
+            and [earlier[column] for column in window.group] == group
+            and not pd.isna(earlier["arr_at"])
+            and at - timedelta(hours=window.hours) <= earlier["arr_at"] < at
         ]
         answers.append((len(delays), sum(delays) / len(delays) if delays else None))
     return answers
 
 
 def answered(flights: pd.DataFrame, window: Window) -> list[tuple[int, float | None]]:
-    found = add_history(flights, [window])
-    pairs = zip(found[f"{window.name}_landed"], found[f"{window.name}_delay_min"], strict=True)
+    frame = add_history(flights, [window])
+    pairs = zip(frame[f"{window.name}_landed"], frame[f"{window.name}_delay_min"], strict=True)
     return [(count, None if pd.isna(mean) else mean) for count, mean in pairs]
 
 
@@ -49,8 +49,8 @@ def answered(flights: pd.DataFrame, window: Window) -> list[tuple[int, float | N
 )
 def test_only_landings_strictly_before_and_within_the_window_count(table, flight, noon, landed_before_min, counts):
     early = noon - timedelta(hours=6)
-    other = flight(early, noon - timedelta(minutes=landed_before_min), 30, flight=2)
-    flights = table(schema.FLIGHTS, [other, flight(noon)])
+    earlier = flight(early, noon - timedelta(minutes=landed_before_min), 30, flight=2)
+    flights = table(schema.FLIGHTS, [earlier, flight(noon)])
     assert answered(flights, CARRIER)[1] == ((1, 30.0) if counts else (0, None))
 
 
@@ -59,7 +59,7 @@ def test_a_flight_that_never_arrived_counts_for_nothing(table, flight, noon):
     assert answered(flights, CARRIER) == [(0, None), (0, None)]
 
 
-def test_a_flight_without_tail_number_knows_of_no_other_without_one(table, flight, noon):
+def test_a_flight_without_tail_number_has_no_history_of_flights_without_one(table, flight, noon):
     early = flight(noon - timedelta(hours=4), noon - timedelta(hours=1), 30, flight=2, tailnum=None)
     flights = table(schema.FLIGHTS, [early, flight(noon, tailnum=None)])
     assert answered(flights, Window("tail_24h", ("tailnum",), 24)) == [(0, None), (0, None)]
@@ -79,7 +79,7 @@ def test_a_group_of_two_columns_needs_both(table, flight, noon):
     assert answered(flights, Window("route_7d", ("origin", "dest"), 168))[3] == (1, 10.0)
 
 
-def test_many_flights_at_the_same_instant_ask_and_land_together(table, flight, noon):
+def test_flights_that_leave_or_land_at_the_same_instant_have_the_same_history(table, flight, noon):
     landed = noon - timedelta(minutes=30)
     early = [flight(noon - timedelta(hours=4), landed, delay, flight=delay) for delay in (10, 20, 30)]
     late = [flight(noon, flight=number) for number in (101, 102)]
@@ -121,9 +121,9 @@ def test_any_flights_give_what_looking_at_every_pair_gives(table, flight, drawn,
 def test_days_of_the_real_year_give_what_looking_at_every_pair_gives(year):
     flights = year["flights"]
     week = flights[flights["time_hour"].between(pd.Timestamp("2013-03-08T05:00Z"), pd.Timestamp("2013-03-11T05:00Z"))]
-    few = week.sample(400, random_state=13).reset_index(drop=True)
+    sample = week.sample(400, random_state=13).reset_index(drop=True)
     for window in WINDOWS:
-        assert answered(few, window) == naive(few, window)
+        assert answered(sample, window) == naive(sample, window)
 
 
 def test_the_order_of_the_rows_does_not_matter(year):
@@ -139,7 +139,7 @@ def test_no_flight_of_the_year_lands_before_its_own_scheduled_departure(year):
     assert (landed["arr_at"] > landed["sched_dep_at"]).all(), "it would be part of its own history"
 
 
-def test_a_lazy_frame_will_do(year):
+def test_a_lazy_frame_gives_the_same(year):
     day = year["flights"].head(900)
     lazy = add_history(nw.from_native(day).lazy())
     pd.testing.assert_frame_equal(nw.to_native(lazy, pass_through=True), add_history(day))

@@ -21,17 +21,17 @@ def fitted(parts):
 
 def test_the_model_beats_the_baseline_honestly_on_later_flights(fitted, parts):
     late = model.labels(parts.holdout)
-    mine = evaluate.metrics(late, model.score(fitted, parts.holdout))
-    other = evaluate.metrics(late, baseline.fit(parts.train).score(parts.holdout))
-    assert 0.65 < mine["roc_auc"] < 0.76, "above 0.75, suspect a leak"
-    assert mine["roc_auc"] > other["roc_auc"] + 0.05
-    assert mine["log_loss"] < other["log_loss"]
-    assert mine["calibration_error"] < 0.05
+    trees = evaluate.metrics(late, model.score(fitted, parts.holdout))
+    rates = evaluate.metrics(late, baseline.fit(parts.train).score(parts.holdout))
+    assert 0.65 < trees["roc_auc"] < 0.76, "above 0.75, suspect a leak"
+    assert trees["roc_auc"] > rates["roc_auc"] + 0.05
+    assert trees["log_loss"] < rates["log_loss"]
+    assert trees["calibration_error"] < 0.05
 
 
 def test_the_same_rows_and_seed_give_the_same_model(fitted, parts):
-    again = model.fit(parts.train, parts.calibrate, schema.MODEL_FEATURES, max_iter=15)
-    np.testing.assert_array_equal(model.score(again, parts.holdout), model.score(fitted, parts.holdout))
+    refitted = model.fit(parts.train, parts.calibrate, schema.MODEL_FEATURES, max_iter=15)
+    np.testing.assert_array_equal(model.score(refitted, parts.holdout), model.score(fitted, parts.holdout))
 
 
 def test_the_seed_reaches_the_trees(parts):
@@ -48,27 +48,27 @@ def test_a_stored_model_scores_the_same_and_needs_only_the_trusted_types(fitted,
 
 
 def test_scores_do_not_depend_on_the_rows_around_them(fitted, parts):
-    some = parts.holdout.head(300)
-    expected = model.score(fitted, some)
+    sample = parts.holdout.head(300)
+    expected = model.score(fitted, sample)
     assert ((expected > 0) & (expected < 1)).all()
-    np.testing.assert_array_equal(model.score(fitted, some.iloc[::-1])[::-1], expected)
-    np.testing.assert_array_equal(model.score(fitted, some.iloc[7:8]), expected[7:8])
-    assert model.score(fitted, some.head(0)).tolist() == []
+    np.testing.assert_array_equal(model.score(fitted, sample.iloc[::-1])[::-1], expected)
+    np.testing.assert_array_equal(model.score(fitted, sample.iloc[7:8]), expected[7:8])
+    assert model.score(fitted, sample.head(0)).tolist() == []
 
 
 @pytest.mark.parametrize("column", features.CATEGORICAL)
 def test_a_name_that_was_never_seen_counts_as_missing(fitted, parts, column):
-    some = parts.holdout.head(50)
-    unseen = some.assign(**{column: pd.array(["??"] * 50, dtype=some[column].dtype)})
-    missing = some.assign(**{column: pd.array([None] * 50, dtype=some[column].dtype)})
+    sample = parts.holdout.head(50)
+    unseen = sample.assign(**{column: pd.array(["??"] * 50, dtype=sample[column].dtype)})
+    missing = sample.assign(**{column: pd.array([None] * 50, dtype=sample[column].dtype)})
     np.testing.assert_array_equal(model.score(fitted, unseen), model.score(fitted, missing))
 
 
 def test_a_model_can_learn_from_fewer_features_and_needs_no_others(parts):
-    few = ["dep_hour_local", "carrier", "origin_3h_delay_min"]
-    small = model.fit(parts.train, parts.calibrate, few, max_iter=5)
-    assert model.features_of(small) == few
-    only = parts.holdout[few].head(20)
+    names = ["dep_hour_local", "carrier", "origin_3h_delay_min"]
+    small = model.fit(parts.train, parts.calibrate, names, max_iter=5)
+    assert model.features_of(small) == names
+    only = parts.holdout[names].head(20)
     np.testing.assert_array_equal(model.score(small, only), model.score(small, parts.holdout.head(20)))
 
 

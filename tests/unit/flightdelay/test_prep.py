@@ -169,10 +169,10 @@ def test_time_on_the_ground_of_every_flight_is_plausible(year):
 
 def test_actual_clocks_agree_with_actual_instants(raw, year):
     flights = year["flights"]
-    left = flights.dropna(subset=["dep_at"])
-    local = left["dep_at"].astype("datetime64[us, UTC]").dt.tz_convert(NEW_YORK)
+    departed = flights.dropna(subset=["dep_at"])
+    local = departed["dep_at"].astype("datetime64[us, UTC]").dt.tz_convert(NEW_YORK)
     assert (
-        (local.dt.hour * 100 + local.dt.minute).to_numpy() == left["dep_clock_local"].replace(2400, 0).to_numpy()
+        (local.dt.hour * 100 + local.dt.minute).to_numpy() == departed["dep_clock_local"].replace(2400, 0).to_numpy()
     ).all()
 
 

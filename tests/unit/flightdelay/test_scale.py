@@ -13,8 +13,8 @@ DELAYS, CLOCKS = ["dep_delay", "arr_delay"], ["dep_time", "arr_time"]
 A_COPY, TEN_YEARS = 336_000, 3_360_000
 
 
-def frame(pieces: Iterator[pa.Table]) -> pd.DataFrame:
-    return pa.concat_tables(pieces).to_pandas(types_mapper=pd.ArrowDtype)
+def frame(chunks: Iterator[pa.Table]) -> pd.DataFrame:
+    return pa.concat_tables(chunks).to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def days(of: pd.DataFrame) -> pd.Series:
@@ -46,15 +46,15 @@ def beside(raw) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def ten_years() -> list[pd.DataFrame]:
     """The weather of ten years, by year."""
-    return [frame(iter([piece])) for piece in scale.weather(TEN_YEARS)]
+    return [frame(iter([chunk])) for chunk in scale.weather(TEN_YEARS)]
 
 
 @pytest.mark.parametrize(
-    ("rows", "pieces"),
+    ("rows", "chunks"),
     [(0, []), (1, [1]), (1_000, [1_000]), (A_COPY, [A_COPY]), (A_COPY + 1, [A_COPY, 1])],
 )
-def test_there_are_exactly_as_many_rows_as_asked_for(rows, pieces):
-    assert [piece.num_rows for piece in scale.flights(rows, seed=1)] == pieces
+def test_there_are_exactly_as_many_rows_as_the_argument_says(rows, chunks):
+    assert [chunk.num_rows for chunk in scale.flights(rows, seed=1)] == chunks
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_there_are_exactly_as_many_rows_as_asked_for(rows, pieces):
         ("planes", lambda: scale.planes(A_COPY + 1, years=1)),
     ],
 )
-def test_pieces_have_the_columns_and_types_of_the_files(name, make: Callable[[], Iterator[pa.Table]]):
+def test_chunks_have_the_columns_and_types_of_the_files(name, make: Callable[[], Iterator[pa.Table]]):
     file = pa.schema(list(source.COLUMNS[name].items()))
-    assert [piece.schema.equals(file, check_metadata=True) for piece in make()] == [True, True]
+    assert [chunk.schema.equals(file, check_metadata=True) for chunk in make()] == [True, True]
 
 
 def test_no_two_flights_share_a_key_within_a_year_or_across_years(scaled):
@@ -77,9 +77,9 @@ def test_no_two_flights_share_a_key_within_a_year_or_across_years(scaled):
 
 
 def test_the_same_seed_gives_the_same_flights_and_another_seed_other_delays():
-    (first,), (again,), (other,) = (scale.flights(1_000, seed=seed, skew=0.5) for seed in (1, 1, 2))
-    assert first.equals(again)
-    differing = {name for name in first.column_names if not first[name].equals(other[name])}
+    (first,), (repeated,), (reseeded,) = (scale.flights(1_000, seed=seed, skew=0.5) for seed in (1, 1, 2))
+    assert first.equals(repeated)
+    differing = {name for name in first.column_names if not first[name].equals(reseeded[name])}
     assert differing == {*DELAYS, *CLOCKS, "tailnum"}
 
 
@@ -103,7 +103,7 @@ def test_skew_is_the_share_of_rows_with_one_tail_number(skew, low, high):
     assert skewed.drop_columns("tailnum").equals(even.drop_columns("tailnum"))
 
 
-def test_skewed_rows_of_all_copies_share_one_aircraft_which_is_known(scaled):
+def test_skewed_rows_of_all_copies_share_one_aircraft_of_the_planes(scaled):
     for copy in (scaled[:A_COPY], scaled[A_COPY : 2 * A_COPY], scaled[2 * A_COPY :]):
         assert 0.24 < (copy["tailnum"] == scale.BUSY_TAIL).sum() / len(copy) < 0.26
     assert scale.BUSY_TAIL in set(frame(scale.planes(1))["tailnum"])
@@ -134,10 +134,10 @@ def test_actual_clocks_move_with_the_delays_and_stay_clocks(beside):
 
 
 def test_actual_departures_are_on_the_clock_of_new_york(scaled):
-    left = scaled.dropna(subset=["dep_time"])
-    late = pd.to_timedelta((left["minute"] + left["dep_delay"]).astype("int64"), unit="min")
-    at = local(left["time_hour"]) + late
-    assert ((at.dt.hour * 100 + at.dt.minute).to_numpy() == left["dep_time"].replace(2400, 0).to_numpy()).all()
+    departed = scaled.dropna(subset=["dep_time"])
+    late = pd.to_timedelta((departed["minute"] + departed["dep_delay"]).astype("int64"), unit="min")
+    at = local(departed["time_hour"]) + late
+    assert ((at.dt.hour * 100 + at.dt.minute).to_numpy() == departed["dep_time"].replace(2400, 0).to_numpy()).all()
 
 
 def test_local_columns_are_the_instant_on_the_clock_of_new_york(scaled, ten_years):
@@ -206,35 +206,35 @@ def test_each_copy_is_in_order_of_time(scaled):
 
 
 def test_a_second_copy_of_a_year_has_flight_numbers_and_aircraft_of_its_own(scaled):
-    first, again = scaled[:A_COPY], scaled[2 * A_COPY :].reset_index(drop=True)
-    assert (again["flight"] == first["flight"][: len(again)] + 10_000).all()
-    assert (again["time_hour"] == first["time_hour"][: len(again)]).all()
-    assert set(first["tailnum"].dropna()) & set(again["tailnum"].dropna()) == {scale.BUSY_TAIL}
-    own = again["tailnum"].dropna()
+    first, second = scaled[:A_COPY], scaled[2 * A_COPY :].reset_index(drop=True)
+    assert (second["flight"] == first["flight"][: len(second)] + 10_000).all()
+    assert (second["time_hour"] == first["time_hour"][: len(second)]).all()
+    assert set(first["tailnum"].dropna()) & set(second["tailnum"].dropna()) == {scale.BUSY_TAIL}
+    own = second["tailnum"].dropna()
     assert own[own != scale.BUSY_TAIL].str.endswith("-1").all()
 
 
-def test_new_aircraft_are_known_as_often_as_the_real_ones():
-    first, again = (frame(iter([piece]))["tailnum"] for piece in scale.flights(2 * A_COPY, seed=1, years=1))
+def test_new_aircraft_are_among_the_planes_as_often_as_the_real_ones():
+    first, second = (frame(iter([chunk]))["tailnum"] for chunk in scale.flights(2 * A_COPY, seed=1, years=1))
     planes = frame(scale.planes(2 * A_COPY, years=1))
     assert not planes["tailnum"].duplicated().any()
-    known = [tails.isin(planes["tailnum"]).sum() for tails in (first, again)]
-    assert known[0] == known[1] > 0.8 * A_COPY
+    listed = [tails.isin(planes["tailnum"]).sum() for tails in (first, second)]
+    assert listed[0] == listed[1] > 0.8 * A_COPY
 
 
 @pytest.mark.parametrize(
-    ("rows", "years", "pieces"),
+    ("rows", "years", "chunks"),
     [(0, 10, 0), (1, 10, 1), (TEN_YEARS, 10, 1), (TEN_YEARS + 1, 10, 2), (A_COPY + 1, 1, 2)],
 )
-def test_aircraft_come_with_each_further_copy_of_a_year(rows, years, pieces):
-    assert len(list(scale.planes(rows, years=years))) == pieces
+def test_aircraft_come_with_each_further_copy_of_a_year(rows, years, chunks):
+    assert len(list(scale.planes(rows, years=years))) == chunks
 
 
 @pytest.mark.parametrize(
-    ("rows", "years", "pieces"), [(0, 10, 0), (1, 10, 1), (A_COPY + 1, 10, 2), (A_COPY + 1, 1, 1), (TEN_YEARS, 3, 3)]
+    ("rows", "years", "chunks"), [(0, 10, 0), (1, 10, 1), (A_COPY + 1, 10, 2), (A_COPY + 1, 1, 1), (TEN_YEARS, 3, 3)]
 )
-def test_weather_comes_with_each_year(rows, years, pieces):
-    assert len(list(scale.weather(rows, years=years))) == pieces
+def test_weather_comes_with_each_year(rows, years, chunks):
+    assert len(list(scale.weather(rows, years=years))) == chunks
 
 
 def test_flights_meet_the_weather_of_the_real_year(scaled, raw):
@@ -248,7 +248,7 @@ def test_flights_meet_the_weather_of_the_real_year(scaled, raw):
     assert met[0] == met[1]
 
 
-def test_what_is_made_fits_the_schemas_once_it_is_prepared(scaled, raw, types, keys_and_nulls, out_of_bounds):
+def test_generated_rows_fit_the_schemas_after_preparation(scaled, raw, types, keys_and_nulls, out_of_bounds):
     flights = prep.flights(scaled, raw["airports"], years=scale.span(700_000, years=2))
     weather = prep.weather(frame(scale.weather(700_000, years=2)))
     planes = prep.planes(frame(scale.planes(700_000, years=2)))
@@ -264,7 +264,7 @@ def test_what_is_made_fits_the_schemas_once_it_is_prepared(scaled, raw, types, k
     assert (flights["sched_duration_min"].min(), flights["sched_duration_min"].max()) == (50, 700)
 
 
-def test_the_years_that_are_flown_in_are_told(ten_years):
+def test_the_span_is_from_the_first_to_the_last_year_with_flights(ten_years):
     rows = pd.concat(ten_years)
     assert scale.span(TEN_YEARS) == (rows["year"].min(), rows["year"].max()) == (2013, 2023)
 
@@ -273,7 +273,7 @@ def test_the_years_that_are_flown_in_are_told(ten_years):
     ("rows", "years", "span"),
     [(0, 10, (2013, 2013)), (1, 10, (2013, 2013)), (A_COPY + 1, 10, (2013, 2014)), (10**9, 1, (2013, 2013))],
 )
-def test_years_that_are_not_flown_in_are_not_told(rows, years, span):
+def test_the_span_leaves_out_years_without_flights(rows, years, span):
     assert scale.span(rows, years=years) == span
 
 
@@ -290,6 +290,6 @@ def test_years_that_are_not_flown_in_are_not_told(rows, years, span):
         (lambda: scale.span(-1), "rows must be 0 or more"),
     ],
 )
-def test_what_is_out_of_bounds_is_refused_at_the_call(call, says):
+def test_arguments_out_of_bounds_are_refused_by_the_call(call, says):
     with pytest.raises(ValueError, match=says):
         call()

@@ -49,5 +49,5 @@ def test_features_are_known_before_departure_by_name():
 
 
 def test_every_window_of_history_is_a_feature():
-    columns = {f"{window.name}_{what}" for window in WINDOWS for what in ("delay_min", "landed")}
+    columns = {f"{window.name}_{measure}" for window in WINDOWS for measure in ("delay_min", "landed")}
     assert columns <= set(schema.MODEL_FEATURES)

@@ -58,9 +58,9 @@ def test_predictions_hold_every_scheduled_flight_of_the_month_cancelled_ones_too
 
 
 def test_predictions_do_not_depend_on_the_order_of_the_rows(fitted, december):
-    some = december.head(500)
-    expected = serve.predictions(fitted, some, model_version="3", month="2013-12")
-    shuffled = serve.predictions(fitted, some.sample(frac=1, random_state=13), model_version="3", month="2013-12")
+    flights = december.head(500)
+    expected = serve.predictions(fitted, flights, model_version="3", month="2013-12")
+    shuffled = serve.predictions(fitted, flights.sample(frac=1, random_state=13), model_version="3", month="2013-12")
     pd.testing.assert_frame_equal(shuffled, expected)
 
 
@@ -82,8 +82,8 @@ def test_serving_gives_the_scores_of_training(fitted, december, scored):
 
 
 def test_a_score_that_differs_is_seen(scored):
-    other = scored.assign(score=scored["score"].where(np.arange(len(scored)) != 5, scored["score"] + 0.001))
-    assert serve.largest_gap(other, scored) == (len(scored), pytest.approx(0.001))
+    changed = scored.assign(score=scored["score"].where(np.arange(len(scored)) != 5, scored["score"] + 0.001))
+    assert serve.largest_gap(changed, scored) == (len(scored), pytest.approx(0.001))
     assert serve.largest_gap(scored.head(0), scored) == (0, 0.0)
 
 
@@ -94,7 +94,7 @@ def test_the_threshold_table_has_the_declared_columns_and_types(scored, types, k
     assert len(table) == 19
 
 
-def test_the_model_card_says_how_good_where_and_what_to_beware_of(fitted, scored):
+def test_the_model_card_has_figures_slices_thresholds_and_limits(fitted, scored):
     page = card.model_card(
         name="flight_delay",
         model_version="3",

@@ -10,11 +10,11 @@ SPANS = {"calibrate_from": "2013-10-01", "holdout_from": "2013-11-01", "late_aft
 
 @pytest.fixture
 def flights(table):
-    """One flight a month with a delay of 20 minutes, and others given as (day, delay)."""
+    """`flights((day, delay), …)`: these, and one flight a month with a delay of 20 minutes."""
 
-    def make(*others: tuple[date, int | None]) -> pd.DataFrame:
+    def make(*further: tuple[date, int | None]) -> pd.DataFrame:
         plain = [(date(2013, month, 5), 20) for month in range(1, 13)]
-        rows = [{"dep_date_local": day, "arr_delay_min": delay} for day, delay in (*plain, *others)]
+        rows = [{"dep_date_local": day, "arr_delay_min": delay} for day, delay in (*plain, *further)]
         return table(schema.FEATURES, rows)
 
     return make
@@ -32,10 +32,10 @@ def flights(table):
 )
 def test_a_boundary_is_the_first_day_of_the_part_after_it(flights, day, part):
     parts = split.by_time(flights((day, 0)), **SPANS)
-    found = {
+    is_in = {
         name: day in getattr(parts, name)["dep_date_local"].to_list() for name in ("train", "calibrate", "holdout")
     }
-    assert found == {name: name == part for name in found}
+    assert is_in == {name: name == part for name in is_in}
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_the_real_year_is_split_into_parts_that_follow_each_other(built):
 
 
 def test_parts_do_not_depend_on_the_order_of_the_rows(built):
-    few = built.iloc[::200]
-    expected = split.by_time(few, **SPANS)
-    found = split.by_time(few.sample(frac=1, random_state=13), **SPANS)
+    sample = built.iloc[::200]
+    expected = split.by_time(sample, **SPANS)
+    actual = split.by_time(sample.sample(frac=1, random_state=13), **SPANS)
     for name in ("train", "calibrate", "holdout"):
         pd.testing.assert_frame_equal(
-            getattr(found, name).reset_index(drop=True), getattr(expected, name).reset_index(drop=True)
+            getattr(actual, name).reset_index(drop=True), getattr(expected, name).reset_index(drop=True)
         )
 
 

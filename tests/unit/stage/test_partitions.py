@@ -322,11 +322,15 @@ def test_rows_that_are_built_for_no_partition_are_refused_by_the_schema(local_sh
         local_shop.build(build)
 
 
+def never_called(**frames):
+    pytest.fail("it is built")
+
+
 def test_a_table_that_the_stage_does_not_declare_is_neither_read_nor_built(local_shop):
     for declared, line in (({"reads": ("sales",)}, "reads: .*prices"), ({"writes": ()}, "writes: .*revenue")):
         local_shop.start_build(**declared)
         with pytest.raises(UndeclaredTable, match=rf"stages\.build\.{line}"):
-            stage.build_partitions(REVENUE, revenue, by="period", sources=SOURCES)
+            stage.build_partitions(REVENUE, never_called, by="period", sources=SOURCES)
 
 
 def test_what_pandas_has_built_polars_does_not_build_again(tmp_path, monkeypatch):
