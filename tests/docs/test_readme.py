@@ -56,7 +56,7 @@ def newcomer(request, tmp_path) -> dict[str, str]:
 
 
 def test_its_commands_print_what_it_says(newcomer, tmp_path):
-    words = "\n".join(f"{command} 2>&1\necho @@@" for command, _ in commands())
+    words = "\n".join(f"{{ {command}; }} 2>&1\necho @@@" for command, _ in commands())
     script = re.sub(r"\bADDRESS\b", str(fresh_clone(tmp_path / "origin")), words)
     process = subprocess.run(
         ["bash", "-ec", script], cwd=tmp_path, env=newcomer, capture_output=True, text=True, check=False, timeout=1800
