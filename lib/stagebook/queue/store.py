@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -23,9 +23,12 @@ from stagebook.user_state import is_alive
 MAX_DEATHS = 3
 """An entry whose process dies so often is given up: it may be what kills it."""
 
+FORMAT = 2
+"""Of the queue's file; one of another format is refused."""
+
 _BUSY_SECONDS = 60.0
 _TABLE = """
-CREATE TABLE IF NOT EXISTS entries (
+CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
     command TEXT NOT NULL,
@@ -92,6 +95,16 @@ class RunOutcome:
 
 class NoSuchEntry(ConfigError):
     """The queue has no such entry, or it has ended already."""
+
+
+class UnreadableQueue(ConfigError):
+    """The queue's file is none, or was written by another version of Stagebook."""
+
+    @classmethod
+    def of(cls, file: Path, reason: str) -> Self:
+        return cls(
+            f"the queue in {file} cannot be read: {reason}.\n  Move the file away; runs that it had started go on."
+        )
 
 
 @dataclass(frozen=True)
@@ -201,10 +214,25 @@ class Queue:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.file, timeout=_BUSY_SECONDS, isolation_level=None)) as database:
             database.row_factory = sqlite3.Row
-            database.execute("BEGIN IMMEDIATE")
-            database.execute(_TABLE)
+            try:
+                database.execute("BEGIN IMMEDIATE")
+                _create_or_check(database, self.file)
+            except sqlite3.DatabaseError as error:
+                raise UnreadableQueue.of(self.file, str(error)) from error
             yield database
             database.execute("COMMIT")
+
+
+def _create_or_check(database: sqlite3.Connection, file: Path) -> None:
+    """Create the table in a new file; refuse one whose table has other columns."""
+    is_new = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if is_new:
+        database.execute(_TABLE)
+        database.execute(f"PRAGMA user_version = {FORMAT}")
+    elif (version := database.execute("PRAGMA user_version").fetchone()[0]) != FORMAT:
+        raise UnreadableQueue.of(
+            file, f"it is of format {version}, and this version of Stagebook reads format {FORMAT}"
+        )
 
 
 def _owned(entry: QueueEntry) -> bool:

@@ -1,6 +1,7 @@
 """The queue outlives its workers: no entry is lost, and none runs twice."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from stagebook.queue.store import MAX_DEATHS, EntryState, NoSuchEntry, Queue, QueueEntry, RunOutcome
+from stagebook.queue.store import MAX_DEATHS, EntryState, NoSuchEntry, Queue, QueueEntry, RunOutcome, UnreadableQueue
 from stagebook.schedule.start_times import StartTimes
 from stagebook.schedule.window import Window
 
@@ -173,3 +174,20 @@ def test_a_cancelled_entry_that_is_put_back_stays_cancelled(queue, add):
     queue.cancel(number)
     queue.put_back(number, "interrupted")
     assert states(queue) == {number: "cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"CREATE TABLE entries (id, what, why)", "it is of format 0"), (b"no database" * 100, "not a database")],
+)
+def test_a_file_of_another_version_or_kind_is_refused_and_kept(queue, content, reason):
+    queue.file.parent.mkdir(parents=True)
+    if content.startswith(b"CREATE"):
+        with sqlite3.connect(queue.file) as database:
+            database.execute(content.decode())
+    else:
+        queue.file.write_bytes(content)
+    before = queue.file.read_bytes()
+    with pytest.raises(UnreadableQueue, match=rf"(?s)cannot be read: .*{reason}.*Move the file away"):
+        queue.entries()
+    assert queue.file.read_bytes() == before
