@@ -2,13 +2,14 @@
 
 import os
 import tempfile
-import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-import nbformat
 import pytest
+from fixtures.projects import write_notebook, write_params
 from fixtures.real_year import RealYearRun, shared_run
+from fixtures.spark_sessions import suit_tiny_tables
 
 from stagebook.delta.engine import Engine
 from stagebook.engines.open import open_engine
@@ -89,7 +90,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def needs_java(item: pytest.Item) -> bool:
     """Whether the test asks for Java, for Spark, or is the test of all engines for Spark."""
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return "java" in getattr(item, "fixturenames", ()) or "spark" in (parameters.get("engine"), parameters.get("engine_name"))
+    return "java" in getattr(item, "fixturenames", ()) or "spark" in (
+        parameters.get("engine"),
+        parameters.get("engine_name"),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +111,7 @@ def java() -> None:
 def spark(java: None) -> Iterator[SparkEngine]:
     """The Spark engine, on the server of this machine."""
     engine = SparkEngine(SPARK)
+    suit_tiny_tables(engine.session)
     yield engine
     engine.release()
     engine.session.stop()  # else it says goodbye at the end of the process, to a server that is gone by then
@@ -135,28 +140,10 @@ def real_year(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def notebook(tmp_path: Path) -> Write:
     """`notebook("a", "x = 1", …, parameters="y: int = 2")` writes `notebooks/a.ipynb`; returns its path."""
-
-    def write(name: str, *cells: str, parameters: str | None = None) -> Path:
-        nodes = [nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in cells]
-        if parameters is not None:
-            tagged = nbformat.v4.new_code_cell(textwrap.dedent(parameters), metadata={"tags": ["parameters"]})
-            nodes.insert(0, tagged)
-        path = tmp_path / "notebooks" / f"{name}.ipynb"
-        path.parent.mkdir(exist_ok=True)
-        nbformat.write(nbformat.v4.new_notebook(cells=nodes), path)
-        return path
-
-    return write
+    return partial(write_notebook, tmp_path)
 
 
 @pytest.fixture
 def params(tmp_path: Path) -> Write:
     """`params("dev", "stages: …")` writes `params/dev.yaml`; returns its path."""
-
-    def write(name: str, text: str) -> Path:
-        path = tmp_path / "params" / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(textwrap.dedent(text), encoding="utf-8")
-        return path
-
-    return write
+    return partial(write_params, tmp_path)

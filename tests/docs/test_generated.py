@@ -66,9 +66,9 @@ def test_a_shipped_parameter_file_names_its_schema_and_fits_it(file):
 @pytest.mark.parametrize(
     ("values", "where"),
     [
-        ({"stages": {"train": {"notebok": "x.py"}}}, "notebok"),
+        ({"stages": {"train": {"notebooks": "x.py"}}}, "notebooks"),
         ({"stages": {"train": {"run_if": "ALWAYS"}}}, "ALWAYS"),
-        ({"tabels": {}}, "tabels"),
+        ({"table": {}}, "table"),
         ({"tables": {"engine": "duckdb"}}, "duckdb"),
     ],
 )

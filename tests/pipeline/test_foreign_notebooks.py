@@ -1,12 +1,13 @@
 """Any papermill notebook runs: formats, missing kernelspec, relative paths, values of all kinds."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
 
-FIXTURES = Path(__file__).resolve().parents[1] / "notebooks"
+from .conftest import Project
 
 
 def ipynb_without_kernelspec(folder: Path) -> str:
@@ -55,17 +56,37 @@ def databricks_source(folder: Path) -> str:
     return "foreign.py"
 
 
-@pytest.mark.parametrize("make", [ipynb_without_kernelspec, percent, light, markdown, databricks_source])
-def test_a_notebook_that_knows_nothing_of_the_kit_runs_where_it_lies(run, tmp_path, make):
-    folder = tmp_path / "my notebooks {1}"
-    folder.mkdir()
-    (folder / "near.txt").write_text("near")
-    name = make(folder)
-    values = {"flag": True, "items": [1, "b", None], "levels": {"a": {"b": 2.5}}, "name": 'it\'s {x} \\ "y"\n'}
-    pipeline = {"pipeline": "foreign", "stages": {"only": {"notebook": f"{folder.name}/{name}", "parameters": values}}}
-    (tmp_path / "mine.yaml").write_text(json.dumps(pipeline))
-    before = (folder / name).read_bytes()
-    ended = run("--params", "mine.yaml")
+FORMATS = [ipynb_without_kernelspec, percent, light, markdown, databricks_source]
+VALUES = {"flag": True, "items": [1, "b", None], "levels": {"a": {"b": 2.5}}, "name": 'it\'s {x} \\ "y"\n'}
+
+
+@dataclass(frozen=True)
+class ForeignNotebook:
+    """A notebook in a folder of its own, and its bytes before it was run."""
+
+    path: Path
+    before: bytes
+
+
+@pytest.fixture(scope="module")
+def executed(module_project: Project) -> dict[str, ForeignNotebook]:
+    """The notebooks by their format, each run as a stage, with the same parameters."""
+    notebooks, stages = {}, {}
+    for write_foreign in FORMATS:
+        folder = module_project.folder / f"my notebooks {{1}} {write_foreign.__name__}"
+        folder.mkdir()
+        (folder / "near.txt").write_text("near")
+        path = folder / write_foreign(folder)
+        notebooks[write_foreign.__name__] = ForeignNotebook(path, path.read_bytes())
+        stages[write_foreign.__name__] = {"notebook": f"{folder.name}/{path.name}", "parameters": VALUES}
+    (module_project.folder / "mine.yaml").write_text(json.dumps({"pipeline": "foreign", "stages": stages}))
+    ended = module_project.run("--params", "mine.yaml", "-j", "2")
     assert ended.code == 0, ended.err + ended.out
-    assert json.loads((folder / "out.json").read_text()) == [*values.values(), "near"]
-    assert (folder / name).read_bytes() == before
+    return notebooks
+
+
+@pytest.mark.parametrize("name", [write_foreign.__name__ for write_foreign in FORMATS])
+def test_a_notebook_that_knows_nothing_of_the_kit_runs_where_it_lies(executed, name):
+    notebook = executed[name]
+    assert json.loads((notebook.path.parent / "out.json").read_text()) == [*VALUES.values(), "near"]
+    assert notebook.path.read_bytes() == notebook.before

@@ -1,13 +1,10 @@
-"""A job of somebody else's workspace, imported and run here: its notebooks are not changed."""
+"""A job from a workspace is imported and run locally, without changes to its notebooks."""
 
 import json
 from pathlib import Path
 
 import pytest
-from conftest import require_java
-from fixtures.guest_notebooks import source
-
-from stagebook.cli import app
+from fixtures.databricks_notebooks import databricks_notebook
 
 BUNDLE = """\
 bundle: {name: shop}
@@ -80,77 +77,76 @@ print(getArgument("run_date"), rows, dbutils.widgets.get("run_id"), dbutils.widg
 dbutils.jobs.taskValues.set("enough", rows >= int(dbutils.widgets.get("least")))
 """
 REPORT = (
-    "total = int(dbutils.widgets.get('total'))\ndbutils.jobs.taskValues.set('told', total)",
+    "total = int(dbutils.widgets.get('total'))\ndbutils.jobs.taskValues.set('total', total)",
     "if total < 100:\n    dbutils.notebook.exit(f'only {total}')",
     "raise RuntimeError('there is nothing like that')",
 )
 
 
 @pytest.fixture
-def job(tmp_path, monkeypatch):
-    """The bundle in a folder, imported; its parent is the place to be."""
+def job(tmp_path, call):
+    """The folder of the bundle, imported; the working directory is its parent."""
     folder = tmp_path / "shop"
-    source(folder / "src/ingest.py", *INGEST)
-    source(folder / "src/lib/common.py", COMMON)
-    source(folder / "src/report.py", *REPORT)
+    databricks_notebook(folder / "src/ingest.py", *INGEST)
+    databricks_notebook(folder / "src/lib/common.py", COMMON)
+    databricks_notebook(folder / "src/report.py", *REPORT)
     cell = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}, "outputs": [], "source": CHECK}
-    mark = {"application/vnd.databricks.v1+notebook": {"language": "python"}, "language_info": {"name": "python"}}
-    node = {"cells": [cell], "metadata": mark, "nbformat": 4, "nbformat_minor": 5}
+    metadata = {"application/vnd.databricks.v1+notebook": {"language": "python"}, "language_info": {"name": "python"}}
+    node = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     (folder / "src/check.ipynb").write_text(json.dumps(node))
     (folder / "databricks.yml").write_text(BUNDLE)
-    monkeypatch.chdir(tmp_path)
-    assert app(["import", "databricks", "shop/databricks.yml", "--out", "params/nightly.yaml"]) == 0
+    assert call("databricks", "import", "shop/databricks.yml", "--out", "params/nightly.yaml").code == 0
     return folder
 
 
-def test_the_import_tells_what_is_lost_and_an_export_of_it_stands_alone(job):
-    told = [line for line in Path("params/nightly.yaml").read_text().splitlines() if line.startswith("# - task check")]
-    assert told == ["# - task check: notebook_task.base_parameters.run_id"]
-    assert app(["export", "databricks", "--params", "nightly", "--out", "again"]) == 0
-    assert app(["export", "--validate", "again/databricks.yml"]) == 0
-    ingest = json.loads(Path("again/shop/src/ingest.ipynb").read_text())
+def test_the_import_lists_unsupported_fields_and_its_export_includes_all_notebooks(job, call):
+    lines = [line for line in Path("params/nightly.yaml").read_text().splitlines() if line.startswith("# - task check")]
+    assert lines == ["# - task check: notebook_task.base_parameters.run_id"]
+    assert call("databricks", "export", "--params", "nightly", "--out", "exported").code == 0
+    assert call("databricks", "validate", "exported/databricks.yml").code == 0
+    ingest = json.loads(Path("exported/shop/src/ingest.ipynb").read_text())
     sources = ["".join(cell["source"]) for cell in ingest["cells"]]
-    assert COMMON.strip() in sources, "what it includes is in it"
-    assert not any("stagebook" in text for text in sources), "it has widgets of its own"
+    assert COMMON.strip() in sources, "the included notebook is in it"
+    assert not any("stagebook" in text for text in sources), "it reads its widgets itself"
 
 
-def outputs(ended, stage) -> str:
-    return (ended.folder / f"stages/{stage}/attempt-1.ipynb").read_text()
-
-
-def test_a_foreign_job_runs_unchanged_and_is_reused_until_something_changes(job, run):
+def test_an_imported_job_runs_unchanged_and_is_reused_until_something_changes(job, run):
     before = {path: path.read_bytes() for path in job.rglob("*") if path.is_file()}
     ended = run("--params", "nightly", "--engine", "pandas")
     assert ended.code == 0, ended.err + ended.out
     assert ended.statuses == dict.fromkeys(("ingest", "check", "report"), "succeeded")
     assert ended.stage("ingest")["scraps"] == {"rows": 5, "total": 10}
     assert ended.stage("check")["scraps"] == {"enough": True}
-    assert "2024-05-01 5 interactive dev" in outputs(ended, "check")
-    assert ended.stage("report")["scraps"] == {"told": 10}
-    assert "Notebook exited: only 10" in outputs(ended, "report")
+    assert "2024-05-01 5 interactive dev" in ended.executed("check")
+    assert ended.stage("report")["scraps"] == {"total": 10}
+    assert "Notebook exited: only 10" in ended.executed("report")
     assert (job / "src/orders.csv").read_text().startswith("day,amount\n2024-05-01,0\n")
     assert {path: path.read_bytes() for path in before} == before, "no notebook was changed"
 
     assert run("--params", "nightly", "--engine", "pandas").statuses == dict.fromkeys(ended.statuses, "reused")
 
-    source(job / "src/lib/common.py", COMMON.replace("range(rows)", "range(1, rows + 1)"))
+    databricks_notebook(job / "src/lib/common.py", COMMON.replace("range(rows)", "range(1, rows + 1)"))
     ended = run("--params", "nightly", "--engine", "pandas")
-    assert ended.statuses == {"ingest": "succeeded", "check": "reused", "report": "succeeded"}, "rows are as before"
+    assert ended.statuses == {"ingest": "succeeded", "check": "reused", "report": "succeeded"}, "rows did not change"
     assert ended.stage("ingest")["scraps"] == {"rows": 5, "total": 15}
 
     ended = run("--params", "nightly", "--engine", "pandas", "-p", "ingest.rows=2")
     assert ended.statuses == {"ingest": "succeeded", "check": "succeeded", "report": "skipped"}
 
 
-def test_what_a_foreign_notebook_cannot_have_ends_its_stage_with_words_and_without_retries(job, run):
-    source(job / "src/report.py", "dbutils.widgets.get('total')", "%pip install nowhere-to-be-found==1")
-    source(job / "src/ingest.py", *INGEST[2:], "other = dbutils.jobs.taskValues.get('later', 'x', default=1)")
+def test_an_unsupported_task_value_fails_its_stage_with_a_message_and_without_retries(job, run, call):
+    databricks_notebook(job / "src/report.py", "dbutils.widgets.get('total')", "%pip install nowhere-to-be-found==1")
+    databricks_notebook(
+        job / "src/ingest.py", *INGEST[2:], "other = dbutils.jobs.taskValues.get('later', 'x', default=1)"
+    )
     text = Path("params/nightly.yaml").read_text()
-    refused = run("--params", "nightly", "--engine", "pandas")
+    refused = call("run", "--params", "nightly", "--engine", "pandas")
     assert refused.code == 2
     assert "the task value 'x' of 'later', and there is no such stage" in refused.err
 
-    source(job / "src/ingest.py", *INGEST[2:], "name = 'later'\ndbutils.jobs.taskValues.get(name, 'x', default=1)")
+    databricks_notebook(
+        job / "src/ingest.py", *INGEST[2:], "name = 'later'\ndbutils.jobs.taskValues.get(name, 'x', default=1)"
+    )
     Path("params/nightly.yaml").write_text(text.replace("only_if", "run_if: ALL_DONE\n    only_if"))
     ended = run("--params", "nightly", "--engine", "pandas", "--keep-going")
     assert ended.code == 1
@@ -172,18 +168,17 @@ SPARK_CELLS = (
 )
 
 
-def test_spark_and_sql_are_there_where_the_stage_computes_on_spark_and_nowhere_else(run, params, tmp_path):
-    require_java()
-    source(tmp_path / "nb/a.py", *SPARK_CELLS)
+def test_spark_and_sql_work_only_if_the_stage_runs_on_spark(java, run, call, params, tmp_path):
+    databricks_notebook(tmp_path / "nb/a.py", *SPARK_CELLS)
     params("p", "pipeline: p\ndefaults: {max_retries: 2}\nstages:\n  a: {notebook: nb/a.py}\n")
     ended = run("--params", "p")
     assert ended.code == 0, ended.err + ended.out
-    assert ended.stage("a")["engine"] == "spark", "the kit was left to choose"
+    assert ended.stage("a")["engine"] == "spark", "no engine is set"
     assert ended.stage("a")["scraps"] == {"n": 3, "m": 3}
-    assert "text/html" in outputs(ended, "a")
-    assert "what its notebook reads by Spark cannot be seen" in run("--params", "p", "-n").out
+    assert "text/html" in ended.executed("a")
+    assert "what its notebook reads by Spark cannot be seen" in call("run", "--params", "p", "-n").out
 
     ended = run("--params", "p", "--engine", "pandas")
     (attempt,) = ended.stage("a")["attempts"]
-    assert (ended.code, attempt["error"]["type"]) == (1, "SparkNotHere")
+    assert (ended.code, attempt["error"]["type"]) == (1, "NoSparkSession")
     assert "stages.a.engine: spark" in attempt["error"]["message"]

@@ -1,66 +1,84 @@
 """Features that are built month by month equal a full rebuild, whatever has changed, on every engine."""
 
 import random
+from pathlib import Path
 
+import narwhals as nw
 import pandas as pd
-import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from fixtures.stage_runs import StageRuns, clear_caches
 
-from flightdelay import features, months, prep, schema, source
-from stagebook.engines.local import LocalEngine
-from stagebook.engines.polars import PolarsEngine
-from stagebook.tables.warehouse import Warehouse, Writer
+from flightdelay import features, prep, schema, source
+from stagebook import stage
+from stagebook.delta.pandas_engine import LocalEngine
+from stagebook.delta.polars_engine import PolarsEngine
+from stagebook.stage.partitions import PartitionBuild
 
 KEY = list(schema.FEATURES.key)
+SCHEMAS = {"flights": schema.FLIGHTS, "weather": schema.WEATHER, "planes": schema.PLANES}
+
+
+class FeatureBuild:
+    """The stage that builds the features, in run after run on one engine."""
+
+    def __init__(self, engine, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.runs, self.engine, self.table = StageRuns(engine, folder, patch), engine, folder / "tables/features"
+
+    def write(self, tables: dict[str, pd.DataFrame]) -> None:
+        for name, table in tables.items():
+            self.runs.start(writes=(name,))
+            stage.write(self.engine.from_local(table), SCHEMAS[name])
+
+    def build(self) -> PartitionBuild:
+        """What the notebook does."""
+        self.runs.start(reads=tuple(SCHEMAS), writes=("features",))
+        return stage.build_partitions(schema.FEATURES, features.build, by="dep_month", sources=features.SOURCES)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        return in_order(stage.to_pandas(stage.read("features")))
+
+    @property
+    def files(self) -> set[str]:
+        return set(DeltaTable(self.table).file_uris()) if self.table.exists() else set()
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(KEY, ignore_index=True)
+
+
+def in_months(flights: pd.DataFrame, months) -> pd.DataFrame:
+    return nw.from_native(flights).filter(features.yyyymm("dep_date_local").is_in(list(months))).to_native()
 
 
 @pytest.fixture(scope="module")
 def inputs() -> dict[str, pd.DataFrame]:
     """Every 40th flight from January to May, weather and planes."""
     raw = {name: source.read(name) for name in ("flights", "weather", "planes", "airports")}
-    flights = prep.flights(raw["flights"], raw["airports"])
-    weather, planes = prep.weather(raw["weather"]), prep.planes(raw["planes"])
-    few = months.only(flights, range(201301, 201306)).iloc[::40]
-    return {"flights": few.reset_index(drop=True), "weather": weather, "planes": planes}
+    flights = in_months(prep.flights(raw["flights"], raw["airports"]), range(201301, 201306))
+    weather = prep.weather(raw["weather"])
+    return {
+        "flights": flights.iloc[::40].reset_index(drop=True),
+        "weather": weather[~(weather["wind_speed_mph"] > 200).fillna(value=False)].reset_index(drop=True),
+        "planes": prep.planes(raw["planes"]),
+    }
 
 
 @pytest.fixture
-def warehouse(engine, tmp_path):
-    return Warehouse(tmp_path, engine)
-
-
-def build(warehouse, tables, run):
-    """What the notebook does: gives the months that were built, with reasons, and the commit."""
-    engine = warehouse.engine
-    frames = {name: engine.frame(table[list(features.READS[name])]) for name, table in tables.items()}
-    parts = features.parts(
-        flights=engine.fingerprints(months.numbered(frames["flights"], "dep_date_local"), "yyyymm"),
-        weather=engine.fingerprints(months.numbered(frames["weather"], "date_local"), "yyyymm"),
-        planes=engine.fingerprints(frames["planes"], None)[None],
-    )
-    stale = warehouse.stale(schema.FEATURES, parts)
-    built = features.build(**frames, months=stale.to_make)
-    commit = warehouse.write(built, schema.FEATURES, writer=Writer(run, "feature_build", 1), stale=stale)
-    return stale.why, commit
-
-
-def in_order(frame):
-    return frame.sort_values(KEY, ignore_index=True)
-
-
-def held(warehouse):
-    return in_order(warehouse.to_pandas(warehouse.read("features", version=None)))
+def feature_build(engine, tmp_path, monkeypatch):
+    yield FeatureBuild(engine, tmp_path, monkeypatch)
+    clear_caches()
 
 
 def delayed(flights, month, chance):
     """The flights with other delays in some random rows of one month."""
     rows = flights.index[flights["dep_date_local"].astype(str).str.startswith(month)]
-    hit = chance.sample(list(rows), 50)
-    delay = pd.array([chance.randrange(0, 900) for _ in hit], dtype=flights["arr_delay_min"].dtype)
+    sample = chance.sample(list(rows), 50)
+    delay = pd.array([chance.randrange(0, 900) for _ in sample], dtype=flights["arr_delay_min"].dtype)
     changed = flights.copy()
-    changed.loc[hit, "arr_delay_min"] = delay
-    changed.loc[hit, "arr_at"] = changed.loc[hit, "sched_arr_at"] + pd.to_timedelta(list(delay), unit="min")
+    changed.loc[sample, "arr_delay_min"] = delay
+    changed.loc[sample, "arr_at"] = changed.loc[sample, "sched_arr_at"] + pd.to_timedelta(list(delay), unit="min")
     return changed.astype(flights.dtypes)
 
 
@@ -70,54 +88,56 @@ def other_seats(planes):
     return changed
 
 
-def test_built_month_by_month_it_equals_a_full_rebuild_row_by_row(warehouse, inputs):
+def one_more_seat(frame):
+    return nw.from_native(frame).with_columns((nw.col("seats") + 1).cast(nw.Int16())).to_native()
+
+
+def test_built_month_by_month_the_features_equal_a_full_rebuild_row_by_row(feature_build, inputs):
     chance, flights = random.Random(7), inputs["flights"]
-    by_month = [months.only(flights, range(201301, last)) for last in (201305, 201306)]
-    late = delayed(by_month[1], "2013-02", chance)
+    until_april, until_may = (in_months(flights, range(201301, last)) for last in (201305, 201306))
+    late = delayed(until_may, "2013-02", chance)
     steps = [
-        ("the first four months", {"flights": by_month[0]}, {201301, 201302, 201303, 201304}),
+        ("the first four months", {**inputs, "flights": until_april}, {201301, 201302, 201303, 201304}),
         ("nothing", {}, set()),
         ("random rows of February, and May", {"flights": late}, {201302, 201303, 201305}),
         ("a plane", {"planes": other_seats(inputs["planes"])}, {201301, 201302, 201303, 201304, 201305}),
         (
             "no May any more, and no March",
-            {"flights": months.only(late, [201301, 201302, 201304])},
+            {"flights": in_months(late, [201301, 201302, 201304])},
             {201303, 201304, 201305},
         ),
     ]
-    now = dict(inputs)
-    for step, change, expected in steps:
-        now |= change
-        files = set(DeltaTable(warehouse.path("features")).file_uris()) if warehouse.exists("features") else set()
-        why, commit = build(warehouse, now, step)
-        assert set(why) == expected, step
-        assert commit.version == warehouse.latest("features")
-        if not expected:
-            assert set(DeltaTable(warehouse.path("features")).file_uris()) == files, step
-        full = features.build(now["flights"], now["weather"], now["planes"])
-        pd.testing.assert_frame_equal(held(warehouse), in_order(full), obj=step)
+    tables = dict(inputs)
+    for step, change, stale_months in steps:
+        tables |= change
+        feature_build.write(change)
+        files = feature_build.files
+        result = feature_build.build()
+        assert set(result.reasons) == stale_months, step
+        assert (feature_build.files == files) is (not stale_months), step
+        full = features.build(tables["flights"], tables["weather"], tables["planes"])
+        pd.testing.assert_frame_equal(feature_build.rows, in_order(full), obj=step)
 
 
-def test_what_pandas_has_built_polars_does_not_build_again(tmp_path, inputs):
-    build(Warehouse(tmp_path, LocalEngine()), inputs, "pandas")
-    assert build(Warehouse(tmp_path, PolarsEngine()), inputs, "polars")[0] == {}
+def test_what_pandas_has_built_polars_does_not_build_again(tmp_path, monkeypatch, inputs):
+    on_pandas = FeatureBuild(LocalEngine(), tmp_path, monkeypatch)
+    on_pandas.write(inputs)
+    assert on_pandas.build().built == [201301, 201302, 201303, 201304, 201305]
+    assert FeatureBuild(PolarsEngine(), tmp_path, monkeypatch).build().built == []
+    clear_caches()
 
 
-def test_other_code_builds_all_months_and_keeps_those_of_the_old_code(tmp_path, inputs, monkeypatch):
-    warehouse = Warehouse(tmp_path, PolarsEngine())
-    january = inputs | {"flights": months.only(inputs["flights"], [201301, 201302])}
-    build(warehouse, january, "old")
-    before = held(warehouse)
-    monkeypatch.setattr(features, "version", lambda: "new code")
-    why, commit = build(warehouse, january, "new")
-    assert why == {201301: "new", 201302: "new"}
-    assert commit.rows == 2 * len(before)
-    old, new = (
-        warehouse.to_pandas(warehouse.read("features", version=None, where=features.of_version(version)))
-        for version in (before["feature_version"].iloc[0], "new code")
-    )
-    pd.testing.assert_frame_equal(in_order(old), before)
-    text = pd.ArrowDtype(pa.string())
-    pd.testing.assert_frame_equal(
-        in_order(new).assign(feature_version=pd.array(list(before["feature_version"]), dtype=text)), before
-    )
+def test_other_code_builds_all_months_in_place_and_older_versions_keep_the_rows_of_the_old_code(
+    tmp_path, monkeypatch, inputs
+):
+    feature_build = FeatureBuild(PolarsEngine(), tmp_path, monkeypatch)
+    feature_build.write({**inputs, "flights": in_months(inputs["flights"], [201301, 201302])})
+    old, rows = feature_build.build(), feature_build.rows
+    monkeypatch.setattr("stagebook.stage.partitions.function_digest", lambda function: "other code")
+    build = features.build
+    monkeypatch.setattr(features, "build", lambda **frames: one_more_seat(build(**frames)))
+    new = feature_build.build()
+    assert new.reasons == dict.fromkeys((201301, 201302), "the code changed")
+    pd.testing.assert_frame_equal(feature_build.rows, one_more_seat(rows))
+    old_version = DeltaTable(feature_build.table, version=old.commit.version).to_pyarrow_table()
+    pd.testing.assert_frame_equal(in_order(old_version.to_pandas(types_mapper=pd.ArrowDtype)), rows)

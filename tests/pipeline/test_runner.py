@@ -1,14 +1,18 @@
-"""The runner on tiny pipelines: order, scraps, failures, retries, resume, signals, parts, locks."""
+"""The runner on tiny pipelines: order, scraps, failures, retries, resume, signals, parts of a pipeline, locks."""
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
+import time
+from contextlib import closing
 
+import pandas as pd
 import pytest
-from fixtures.waiting import alive_in, wait_until
+from deltalake import write_deltalake
+from fixtures.processes import HANG_SECONDS, live_processes, wait_until
+
+from stagebook.runs.folders import RunFolder, to_json
+from stagebook.user_state import state_folder
 
 CHAIN = """\
 pipeline: chain
@@ -21,57 +25,186 @@ stages:
     parameters: {x: "{{tasks.first.values.x}}", text: "got {{tasks.first.values.x}} of {{tasks.first.values.names}}"}
   third: {notebook: notebooks/third.ipynb, depends_on: [second]}
 """
+SECOND_PARAMETERS = "x: int = 0\ntext: str = ''"
+
+
+def write_chain(project):
+    """Three stages; a scrap of the first is a parameter of the second."""
+    glue_scraps = "import scrapbook as sb\nsb.glue('x', 20 + y)\nsb.glue('names', ['a', 'b'])"
+    project.notebook("first", glue_scraps, parameters="y: int = 1")
+    glue_results = "import scrapbook as sb\nsb.glue('twice', 2 * x)\nsb.glue('text', text)"
+    project.notebook("second", glue_results, parameters=SECOND_PARAMETERS)
+    project.notebook("third", "1")
+    project.params("p", CHAIN)
 
 
 @pytest.fixture
-def chain(notebook, params, tmp_path):
-    notebook(
-        "first", "import scrapbook as sb\nsb.glue('x', 20 + y)\nsb.glue('names', ['a', 'b'])", parameters="y: int = 1"
+def chain(project_of_test):
+    write_chain(project_of_test)
+    return project_of_test
+
+
+# One run in which every stage succeeds.
+
+SUCCEEDING = (
+    CHAIN
+    + """\
+  flaky: {notebook: notebooks/flaky.ipynb, max_retries: 2, min_retry_interval_millis: 10}
+  left: {notebook: notebooks/left.ipynb}
+  right: {notebook: notebooks/right.ipynb}
+  append: {notebook: notebooks/append.ipynb}
+  read: {notebook: notebooks/read.ipynb, depends_on: [append], reads: [fares]}
+tables: {engine: pandas, external: {fares: theirs/fares}}
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def succeeded(module_project):
+    """The finished run of a pipeline that has the chain, a flaky stage, two that wait for each other, and a foreign table."""
+    project, folder = module_project, module_project.folder
+    write_chain(project)
+    project.params("p", SUCCEEDING)
+    flag = folder / "flag"
+    fail_once = f"import pathlib\nflag = pathlib.Path({str(flag)!r})\nif not flag.exists():\n    flag.touch()\n"
+    project.notebook("flaky", f"{fail_once}    raise ConnectionError('again')")
+    for name, neighbour in (("left", "right"), ("right", "left")):
+        project.notebook(name, f"import time, pathlib\npathlib.Path({str(folder / name)!r}).touch()\n"
+                         f"while not pathlib.Path({str(folder / neighbour)!r}).exists():\n    time.sleep(0.02)")  # fmt: skip
+    fares = str(folder / "theirs/fares")
+    for rows in ([1.5], [1.5, 2.5]):
+        write_deltalake(fares, pd.DataFrame({"fare": rows}), mode="overwrite")
+    append = f"write_deltalake({fares!r}, pd.DataFrame({{'fare': [9.0]}}), mode='append')"
+    project.notebook("append", "from deltalake import write_deltalake", "import pandas as pd", append)
+    project.notebook(
+        "read", "import scrapbook as sb\nfrom stagebook import stage", "sb.glue('rows', len(stage.read('fares')))"
     )
-    notebook("second", "import scrapbook as sb\nsb.glue('twice', 2 * x)\nsb.glue('text', text)",
-             parameters="x: int = 0\ntext: str = ''")  # fmt: skip
-    notebook("third", f"open({str(tmp_path / 'third')!r}, 'a').write('x')")
-    params("p", CHAIN)
-    return tmp_path
-
-
-def attempts(ended, stage):
-    return [attempt["status"] for attempt in ended.stage(stage)["attempts"]]
-
-
-BUSY = {
-    "a child in its session": "subprocess.Popen(['sleep', '600'], start_new_session=True); time.sleep(600)",
-    "holding the GIL": "subprocess.Popen(['sleep', '600']); ctypes.PyDLL(None).sleep(600)",
-}
-KILLS = [(kernel, busy) for kernel in ("cold", "auto") for busy in BUSY]
-
-
-@pytest.fixture
-def busy_chain(chain, notebook, params, request):
-    """The chain, its second stage busy for ten minutes, on a kernel that is forked or started afresh."""
-    kernel, busy = request.param
-    params("p", CHAIN.replace("defaults: {", f"defaults: {{kernel: {kernel}, "))
-    notebook("second", f"import ctypes, subprocess, time; {BUSY[busy]}", parameters="x: int = 0\ntext: str = ''")
-    return chain
-
-
-def test_stages_run_in_order_and_hand_scraps_on(run, chain):
-    ended = run("--params", "p", "-p", "y=2", "--json")
+    ended = project.run("--params", "p", "-p", "y=2", "-j", "2", "--json")
     assert ended.code == 0, ended.err
-    record = json.loads(ended.out)
+    return ended
+
+
+def test_stages_run_in_order_and_hand_scraps_on(succeeded):
+    record = json.loads(succeeded.out)
     assert record["status"] == "succeeded"
     assert record["stages"]["second"]["scraps"] == {"twice": 44, "text": 'got 22 of ["a", "b"]'}
     assert record["stages"]["second"]["parameters"]["x"] == 22
     assert record["mlflow"]["run_id"]
-    assert (ended.folder / "report.html").stat().st_size > 2000
+    assert (succeeded.folder / "report.html").stat().st_size > 2000
     for name in record["stages"]:
-        assert (ended.folder / f"stages/{name}/attempt-1.ipynb").exists()
-        assert (ended.folder / f"stages/{name}/attempt-1.html").exists()
-    assert json.loads((ended.folder / "run.json").read_text()) == record
+        assert (succeeded.folder / f"stages/{name}/attempt-1.ipynb").exists()
+        assert (succeeded.folder / f"stages/{name}/attempt-1.html").exists()
+    assert succeeded.record == record
 
 
-def test_a_failure_names_what_to_do_and_resume_goes_on_from_there(run, chain, notebook):
-    notebook("second", "y = 1", "raise RuntimeError('the disk is on fire')", parameters="x: int = 0\ntext: str = ''")
+def test_a_flaky_stage_is_retried_and_every_attempt_is_kept(succeeded):
+    assert succeeded.attempts("flaky") == ["failed", "succeeded"]
+    notebooks = {path.name for path in (succeeded.folder / "stages/flaky").glob("*.ipynb")}
+    assert notebooks == {"attempt-1.ipynb", "attempt-2.ipynb"}
+
+
+def test_two_branches_run_at_once(succeeded):
+    """Each of them waits until it sees the other."""
+    assert (succeeded.attempts("left"), succeeded.attempts("right")) == (["succeeded"], ["succeeded"])
+
+
+def test_an_external_table_is_pinned_when_the_run_starts_and_read_by_its_name(succeeded):
+    assert (succeeded.record["pins"], succeeded.stage("read")["inputs"]) == ({"fares": 1}, {"fares": 1})
+    assert succeeded.stage("read")["scraps"] == {"rows": 2}, (
+        "as of the run's start, whatever its owner writes meanwhile"
+    )
+
+
+def test_every_event_of_the_journal_is_complete_and_leads_to_the_record(succeeded):
+    folded = RunFolder(succeeded.folder).load()
+    assert folded is not None
+    assert json.loads(json.dumps(to_json(folded), default=str)) == succeeded.record
+    assert (succeeded.folder / "events.jsonl").stat().st_size > 500
+
+
+def test_a_part_of_the_pipeline_takes_the_other_stages_from_an_earlier_run(succeeded, module_project):
+    part = module_project.run("--params", "p", "-p", "y=2", "--from", "second", "--to", "second", "--no-reuse")
+    assert part.code == 0, part.err
+    assert part.folder != succeeded.folder
+    in_part = {"first": "reused", "second": "succeeded"}
+    assert part.statuses == dict.fromkeys(succeeded.statuses, "skipped") | in_part
+    assert part.stage("second")["scraps"]["twice"] == 44
+
+
+# One run in which most stages fail, with --keep-going.
+
+FAILING = """\
+pipeline: failing
+defaults: {max_retries: 0, min_retry_interval_millis: 10}
+stages:
+  bad: {notebook: notebooks/bad.ipynb}
+  after_bad: {notebook: notebooks/good.ipynb, depends_on: [bad]}
+  cleanup: {notebook: notebooks/good.ipynb, depends_on: [bad], run_if: AT_LEAST_ONE_FAILED}
+  good: {notebook: notebooks/good.ipynb}
+"""
+FAILING_MORE = (
+    FAILING
+    + """\
+  unequal: {notebook: notebooks/unequal.ipynb, max_retries: 5}
+  misspelt: {notebook: notebooks/misspelt.ipynb}
+  needs_scrap: {notebook: notebooks/needs_scrap.ipynb, depends_on: [misspelt], parameters: {x: "{{tasks.misspelt.values.x}}"}}
+  writes_nothing: {notebook: notebooks/good.ipynb, writes: [rows]}
+"""
+)
+
+
+def write_failing(project):
+    project.notebook("bad", "1 / 0")
+    project.notebook("good", "1")
+
+
+@pytest.fixture(scope="module")
+def failed(module_project):
+    """A run with several kinds of failures."""
+    write_failing(module_project)
+    module_project.notebook("unequal", "assert 1 == 2, 'one is not two'")
+    module_project.notebook("misspelt", "import scrapbook as sb; sb.glue('xx', 1)")
+    module_project.notebook("needs_scrap", "x", parameters="x: int = 0")
+    module_project.params("failing", FAILING_MORE)
+    ended = module_project.run("--params", "failing", "-k", "-j", "2")
+    assert ended.code == 1, ended.err
+    return ended
+
+
+def test_with_keep_going_independent_branches_run_after_a_failure(failed):
+    expected = {"bad": "failed", "after_bad": "upstream_failed", "cleanup": "succeeded", "good": "succeeded"}
+    assert {name: failed.statuses[name] for name in expected} == expected
+
+
+def test_without_keep_going_only_stages_that_follow_the_failure_start(run, project_of_test):
+    write_failing(project_of_test)
+    project_of_test.params("p", FAILING)
+    ended = run("--params", "p")
+    assert ended.code == 1
+    assert ended.statuses == {
+        "bad": "failed",
+        "after_bad": "upstream_failed",
+        "cleanup": "succeeded",
+        "good": "skipped",
+    }
+
+
+def test_an_assertion_is_not_retried(failed):
+    assert failed.attempts("unequal") == ["failed"]
+
+
+def test_a_missing_scrap_fails_the_stage_that_needs_it(failed):
+    assert (failed.statuses["misspelt"], failed.statuses["needs_scrap"]) == ("succeeded", "failed")
+    assert "did not glue 'x'. Did you mean 'xx'?" in failed.stage("needs_scrap")["why"]
+
+
+def test_a_stage_that_declares_a_table_must_write_it(failed):
+    assert failed.statuses["writes_nothing"] == "failed"
+    assert "without writing the table 'rows'" in failed.stage("writes_nothing")["why"]
+
+
+def test_a_failure_names_what_to_do_and_resume_continues_there(run, chain):
+    chain.notebook("second", "y = 1", "raise RuntimeError('the disk is on fire')", parameters=SECOND_PARAMETERS)
     ended = run("--params", "p")
     assert ended.code == 1
     assert ended.statuses == {"first": "succeeded", "second": "failed", "third": "upstream_failed"}
@@ -79,184 +212,25 @@ def test_a_failure_names_what_to_do_and_resume_goes_on_from_there(run, chain, no
     assert str(ended.folder / "stages/second/attempt-1.ipynb") in ended.out
     assert f"--params p --resume {ended.folder.name}" in ended.out.splitlines()[-1]
 
-    notebook("second", "import scrapbook as sb; sb.glue('twice', 2 * x)", parameters="x: int = 0\ntext: str = ''")
-    again = run("--params", "p", "--resume")
-    assert again.code == 0, again.err
-    assert again.folder == ended.folder
-    assert {name: len(stage["attempts"]) for name, stage in again.record["stages"].items()} == {
+    chain.notebook("second", "import scrapbook as sb; sb.glue('twice', 2 * x)", parameters=SECOND_PARAMETERS)
+    resumed = run("--params", "p", "--resume")
+    assert resumed.code == 0, resumed.err
+    assert resumed.folder == ended.folder
+    assert {name: len(stage["attempts"]) for name, stage in resumed.record["stages"].items()} == {
         "first": 1, "second": 2, "third": 1,
     }  # fmt: skip
 
 
-def test_a_flaky_stage_is_retried_and_every_attempt_is_kept(run, notebook, params, tmp_path):
-    flag = tmp_path / "flag"
-    notebook(
-        "a",
-        f"import os\nif not os.path.exists({str(flag)!r}):\n    open({str(flag)!r}, 'w')\n    raise ConnectionError('again')",
-    )
-    params(
-        "p",
-        "pipeline: flaky\nstages: {a: {notebook: notebooks/a.ipynb, max_retries: 2, min_retry_interval_millis: 10}}",
-    )
-    ended = run("--params", "p")
-    assert ended.code == 0
-    assert attempts(ended, "a") == ["failed", "succeeded"]
-    assert {path.name for path in (ended.folder / "stages/a").glob("*.ipynb")} == {"attempt-1.ipynb", "attempt-2.ipynb"}
-
-
-def test_an_assertion_is_not_retried(run, notebook, params):
-    notebook("a", "assert 1 == 2, 'one is not two'")
-    params("p", "pipeline: sure\nstages: {a: {notebook: notebooks/a.ipynb, max_retries: 5}}")
-    ended = run("--params", "p")
-    assert ended.code == 1
-    assert attempts(ended, "a") == ["failed"]
-
-
-def test_a_missing_scrap_fails_the_stage_that_needs_it(run, chain, notebook):
-    notebook("first", "import scrapbook as sb; sb.glue('xx', 1)", parameters="y: int = 1")
-    ended = run("--params", "p")
-    assert ended.code == 1
-    assert "did not glue 'x'. Did you mean 'xx'?" in ended.stage("second")["why"]
-
-
-@pytest.mark.parametrize("busy_chain", KILLS, indirect=True, ids=" ".join)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_everything_and_the_run_can_be_resumed(start, run, busy_chain, notebook, number, code):
-    process = start("--params", "p", "-v")
-    wait_until(lambda: any("600" in process.info["cmdline"] for process in alive_in(busy_chain)))
-    process.send_signal(number)
-    wait_until(lambda: not alive_in(busy_chain / "notebooks"), seconds=5)
-    process.communicate(timeout=60)
-    assert process.returncode == code
-    assert alive_in(busy_chain) == []
-    notebook("second", "1", parameters="x: int = 0\ntext: str = ''")
-    again = run("--params", "p", "--resume")
-    assert again.code == 0, again.err
-    assert attempts(again, "second") == ["interrupted", "succeeded"]
-
-
-def reaped(folder, warehouse):
-    command = [sys.executable, "-m", "stagebook.cli", "reap", "--params", "p"]
-    env = {**os.environ, "STAGEBOOK_WAREHOUSE": str(warehouse)}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.mark.parametrize("busy_chain", KILLS, indirect=True, ids=" ".join)
-def test_a_killed_runner_leaves_no_process_and_is_reaped_and_resumed(
-    start, run, busy_chain, notebook, shared_warehouse
-):
-    process = start("--params", "p")
-    wait_until(lambda: any("600" in process.info["cmdline"] for process in alive_in(busy_chain)))
-    process.kill()
-    process.communicate()
-    wait_until(lambda: not alive_in(busy_chain), seconds=10)
-    assert reaped(busy_chain, shared_warehouse).count("closed as interrupted") == 1
-    assert reaped(busy_chain, shared_warehouse) == "no run was left open\n"
-    (folder,) = (path.parent for path in (busy_chain / "runs").glob("*/run.json"))
-    record = json.loads((folder / "run.json").read_text())
-    assert (record["status"], record["exit_code"]) == ("interrupted", 137)
-    assert record["stages"]["second"]["attempts"][0]["error"]["message"] == "the runner was killed"
-    assert f"--resume {folder.name}" in (folder / "report.html").read_text()
-    with sqlite3.connect(shared_warehouse / "mlflow.db") as database:
-        told = database.execute(
-            "SELECT status FROM runs JOIN tags USING (run_uuid) WHERE key = 'stagebook.run_id' AND value = ?",
-            [folder.name],
-        ).fetchall()
-    assert ("RUNNING",) not in told and ("KILLED",) in told
-    notebook("second", "1", parameters="x: int = 0\ntext: str = ''")
-    again = run("--params", "p", "--resume")
-    assert again.code == 0, again.err
-    assert attempts(again, "first") == ["succeeded"]
-    assert attempts(again, "second") == ["interrupted", "succeeded"]
-
-
-def test_a_typo_ends_with_2_before_anything_is_made(run, chain):
-    ended = run("--params", "p", "-p", "yy=3")
-    assert ended.code == 2
-    assert "-p yy=3: parameters.yy: no notebook declares 'yy'. Did you mean 'y'?" in ended.err
-    assert not (chain / "runs").exists()
-
-
-@pytest.mark.parametrize("words", [["--params", "p", "--jobs", "0"], ["--params", "p", "--engin", "x"], []])
-def test_wrong_usage_ends_with_2(run, chain, words):
-    ended = run(*words)
-    assert ended.code == 2
-    assert "Traceback" not in ended.err
-    assert not (chain / "runs").exists()
-
-
-def test_a_dry_run_starts_and_writes_nothing(run, chain):
-    ended = run("--params", "p", "-n", "--json", "--to", "second")
-    assert ended.code == 0
-    assert [step["action"] for step in json.loads(ended.out).values()] == ["run", "run", "skip"]
-    assert not (chain / "runs").exists()
-
-
-def test_a_part_stands_on_an_earlier_run(run, chain):
-    whole = run("--params", "p")
-    part = run("--params", "p", "--from", "second", "--to", "second", "--no-reuse")
-    assert part.code == 0, part.err
-    assert part.folder != whole.folder
-    assert part.statuses == {"first": "reused", "second": "succeeded", "third": "skipped"}
-    assert part.stage("second")["scraps"]["twice"] == 42
-
-
-def test_two_branches_run_at_once_and_wait_for_each_other(run, notebook, params, tmp_path):
-    for mine, other in (("a", "b"), ("b", "a")):
-        notebook(mine, f"import time, pathlib\npathlib.Path({str(tmp_path / mine)!r}).touch()\n"
-                       f"end = time.time() + 30\nwhile not pathlib.Path({str(tmp_path / other)!r}).exists():\n"
-                       "    assert time.time() < end\n    time.sleep(0.05)")  # fmt: skip
-    params("p", "pipeline: two\nstages: {a: {notebook: notebooks/a.ipynb}, b: {notebook: notebooks/b.ipynb}}")
-    assert run("--params", "p", "-j", "2").code == 0
-
-
-def test_what_takes_of_a_full_pool_waits_whatever_run_it_belongs_to(start, notebook, params, tmp_path):
-    inside = tmp_path / "inside"
-    notebook("a", f"import time, pathlib\ninside = pathlib.Path({str(inside)!r})\n"
-             "inside.mkdir()\ntime.sleep(1.5)\ninside.rmdir()")  # fmt: skip
-    stage = "{notebook: notebooks/a.ipynb, reuse: never, pools: {licence: 1}}"
-    params("p", f"pipeline: pooled\npools: {{licence: 1}}\nstages: {{a: {stage}, b: {stage}}}")
-    runs = [start("--params", "p", "-j", "2", STAGEBOOK_STATE_DIR=str(tmp_path / "state")) for _ in range(2)]
-    assert [(process.communicate(timeout=120), process.returncode)[1] for process in runs] == [0, 0]
-    records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json")]
-    reasons = [stage["why"] for record in records for stage in record["stages"].values()]
-    assert sum("for pool licence" in why for why in reasons) == 3
-
-
-BRANCHES = """\
-pipeline: branches
-stages:
-  bad: {notebook: notebooks/bad.ipynb}
-  after_bad: {notebook: notebooks/good.ipynb, depends_on: [bad]}
-  cleanup: {notebook: notebooks/good.ipynb, depends_on: [bad], run_if: AT_LEAST_ONE_FAILED}
-  good: {notebook: notebooks/good.ipynb}
-"""
-
-
-@pytest.mark.parametrize(("flags", "good"), [([], "skipped"), (["-k"], "succeeded")])
-def test_after_a_failure_independent_branches_wait_for_keep_going(run, notebook, params, flags, good):
-    notebook("bad", "1 / 0")
-    notebook("good", "1")
-    params("p", BRANCHES)
-    ended = run("--params", "p", *flags)
-    assert ended.code == 1
-    assert ended.statuses == {"bad": "failed", "after_bad": "upstream_failed", "cleanup": "succeeded", "good": good}
-
-
 def test_a_refused_gate_skips_what_waits_for_it_and_ends_with_4(run, notebook, params):
-    verdict = {
+    rule = {
+        "rule": "roc_auc ≥ 0.9",
+        "metric": "roc_auc",
+        "value": 0.7,
+        "bound": 0.9,
         "passed": False,
-        "rules": [
-            {
-                "rule": "roc_auc ≥ 0.9",
-                "metric": "roc_auc",
-                "value": 0.7,
-                "bound": 0.9,
-                "passed": False,
-                "why": "0.7 < 0.9",
-            }
-        ],
+        "why": "0.7 < 0.9",
     }
+    verdict = {"passed": False, "rules": [rule]}
     notebook("check", f"import scrapbook as sb\nsb.glue('gate', {verdict!r})\nsb.glue('ok', False)")
     notebook("deploy", "1")
     params("p", "pipeline: gated\nstages:\n  check: {notebook: notebooks/check.ipynb}\n"
@@ -267,55 +241,130 @@ def test_a_refused_gate_skips_what_waits_for_it_and_ends_with_4(run, notebook, p
     assert "roc_auc ≥ 0.9: 0.7 < 0.9" in ended.out
 
 
-def test_a_run_that_is_held_ends_with_75_and_names_the_owner(start, run, notebook, params, tmp_path):
-    notebook("slow", "import time; time.sleep(600)")
-    params("p", "pipeline: slow\nstages: {slow: {notebook: notebooks/slow.ipynb}}")
-    holder = start("--params", "p", "--run-id", "mine")
-    wait_until(lambda: (tmp_path / "runs/mine/run.owner").exists())
-    second = run("--params", "p", "--run-id", "mine")
-    assert second.code == 75
-    assert f"held by another process (process {holder.pid}" in second.err
-    holder.send_signal(signal.SIGTERM)
-    holder.communicate(timeout=60)
+# Signals and kills, while four stages are under way: on forked and on fresh kernels, in two states.
+
+BUSY = {
+    "a_child_in_its_session": "subprocess.Popen(['sleep', {seconds!r}], start_new_session=True); time.sleep(600)",
+    "holding_the_gil": "subprocess.Popen(['sleep', {seconds!r}]); ctypes.PyDLL(None).sleep(600)",
+}
+BUSY_STAGES = {f"{kernel}_{state}": (kernel, cell) for kernel in ("cold", "auto") for state, cell in BUSY.items()}
 
 
-def test_a_stage_that_declares_a_table_must_write_it(run, notebook, params):
-    notebook("a", "1")
-    params("p", "pipeline: lazy\nstages: {a: {notebook: notebooks/a.ipynb, writes: [rows], max_retries: 0}}")
-    ended = run("--params", "p")
-    assert ended.code == 1
-    assert "without writing the table 'rows'" in ended.stage("a")["why"]
+@pytest.fixture
+def busy(project_of_test):
+    """A finished first stage, four that are busy for ten minutes, each with a child process, and a last one."""
+    lines = ["pipeline: busy", "stages:", "  first: {notebook: notebooks/first.ipynb}"]
+    project_of_test.notebook("first", "1")
+    project_of_test.notebook("last", "1")
+    for number, (name, (kernel, cell)) in enumerate(BUSY_STAGES.items()):
+        project_of_test.notebook(name, f"import ctypes, subprocess, time; {cell.format(seconds=str(600 + number))}")
+        lines.append(f"  {name}: {{notebook: notebooks/{name}.ipynb, kernel: {kernel}, depends_on: [first]}}")
+    lines.append(f"  last: {{notebook: notebooks/last.ipynb, depends_on: [{', '.join(BUSY_STAGES)}]}}")
+    project_of_test.params("p", "\n".join(lines) + "\n")
+    return project_of_test
 
 
-def test_every_event_of_the_journal_is_whole_and_leads_to_the_record(run, chain):
-    from stagebook.storage.runs import RunFolder, to_json
-
-    ended = run("--params", "p")
-    folded = RunFolder(ended.folder).load()
-    assert folded is not None
-    assert json.loads(json.dumps(to_json(folded), default=str)) == ended.record
-    assert (ended.folder / "events.jsonl").stat().st_size > 500
-
-
-def test_an_external_table_is_pinned_when_the_run_starts_and_read_by_its_name(run, notebook, params, tmp_path):
-    import pandas as pd
-    from deltalake import write_deltalake
-
-    for fares in ([1.5], [1.5, 2.5]):
-        write_deltalake(tmp_path / "theirs/fares", pd.DataFrame({"fare": fares}), mode="overwrite")
-    append = f"write_deltalake({str(tmp_path / 'theirs/fares')!r}, pd.DataFrame({{'fare': [9.0]}}), mode='append')"
-    notebook("a", "from deltalake import write_deltalake", "import pandas as pd", append)
-    notebook("b", "import scrapbook as sb\nfrom stagebook import stage", "sb.glue('rows', len(stage.read('fares')))")
-    params(
-        "p",
-        """\
-        pipeline: guest
-        stages:
-          a: {notebook: notebooks/a.ipynb}
-          b: {notebook: notebooks/b.ipynb, depends_on: [a], reads: [fares]}
-        tables: {engine: pandas, external: {fares: theirs/fares}}
-        """,
+def start_until_all_are_busy(busy):
+    """The runner's process, once every busy stage has started its child."""
+    process = busy.start("--params", "p", "-v", "-j", "4", "--run-id", busy.folder.name)
+    children = {("sleep", str(600 + number)) for number in range(len(BUSY_STAGES))}
+    wait_until(
+        lambda: children <= {tuple(process.info["cmdline"] or ()) for process in live_processes(busy.folder)},
+        process=process,
     )
-    ended = run("--params", "p")
-    assert (ended.code, ended.record["pins"], ended.stage("b")["inputs"]) == (0, {"fares": 1}, {"fares": 1})
-    assert ended.stage("b")["scraps"] == {"rows": 2}, "as of the run's start, whatever its owner writes meanwhile"
+    return process
+
+
+def assert_resume_succeeds(busy):
+    for name in BUSY_STAGES:
+        busy.notebook(name, "1")
+    resumed = busy.run("--params", "p", "-j", "4", "--resume")
+    assert resumed.code == 0, resumed.err
+    for name in resumed.statuses:
+        assert resumed.attempts(name) == (["interrupted", "succeeded"] if name in BUSY_STAGES else ["succeeded"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_everything_and_the_run_can_be_resumed(busy, call, number, code):
+    process = start_until_all_are_busy(busy)
+    refused = call("run", "--params", "p", "--run-id", busy.folder.name)
+    assert refused.code == 75, "the run is held"
+    assert f"held by another process (process {process.pid}" in refused.err
+    process.send_signal(number)
+    wait_until(lambda: not live_processes(busy.folder / "notebooks"))
+    process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == code
+    assert live_processes(busy.folder) == []
+    assert_resume_succeeds(busy)
+
+
+def test_a_killed_runner_leaves_no_process_and_is_reaped_and_resumed(busy, call, shared_warehouse):
+    process = start_until_all_are_busy(busy)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not live_processes(busy.folder))
+    assert call("runs", "reap", "--params", "p").out.count("closed as interrupted") == 1
+    assert call("runs", "reap", "--params", "p").out == "no run was left open\n"
+    folder = busy.folder / "runs" / busy.folder.name
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["exit_code"]) == ("interrupted", 137)
+    for name in BUSY_STAGES:
+        assert record["stages"][name]["attempts"][0]["error"]["message"] == "the runner was killed"
+    assert f"--resume {folder.name}" in (folder / "report.html").read_text()
+    with closing(sqlite3.connect(shared_warehouse / "mlflow.db")) as database:
+        statuses = database.execute(
+            "SELECT status FROM runs JOIN tags USING (run_uuid) WHERE key = 'stagebook.run_id' AND value = ?",
+            [folder.name],
+        ).fetchall()
+    assert ("RUNNING",) not in statuses and ("KILLED",) in statuses
+    assert_resume_succeeds(busy)
+
+
+# What starts nothing runs in this process.
+
+
+def test_a_typo_ends_with_2_before_anything_is_made(call, chain):
+    ended = call("run", "--params", "p", "-p", "yy=3")
+    assert ended.code == 2
+    assert "-p yy=3: parameters.yy: no notebook declares 'yy'. Did you mean 'y'?" in ended.err
+    assert not (chain.folder / "runs").exists()
+
+
+@pytest.mark.parametrize("words", [["--params", "p", "--jobs", "0"], ["--params", "p", "--engin", "x"], []])
+def test_wrong_usage_ends_with_2(call, chain, words):
+    ended = call("run", *words)
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+    assert not (chain.folder / "runs").exists()
+
+
+def test_the_exit_status_of_wrong_usage_is_that_of_the_process(run, chain):
+    assert run("--params", "p", "--engin", "x").code == 2
+
+
+def test_a_dry_run_starts_and_writes_nothing(call, chain):
+    ended = call("run", "--params", "p", "-n", "--json", "--to", "second")
+    assert ended.code == 0
+    assert [step["action"] for step in json.loads(ended.out).values()] == ["run", "run", "skip"]
+    assert not (chain.folder / "runs").exists()
+
+
+def claims_of_licence():
+    with closing(sqlite3.connect(state_folder() / "pools.sqlite")) as database:
+        return database.execute("SELECT count(*) FROM claims WHERE wants LIKE '%licence%'").fetchone()[0]
+
+
+def test_a_stage_waits_for_a_full_pool_whichever_run_it_belongs_to(start, notebook, params, tmp_path):
+    door, inside = tmp_path / "door is open", tmp_path / "inside"
+    notebook("a", f"import time, pathlib\ninside = pathlib.Path({str(inside)!r})\n"
+             f"inside.mkdir()\nwhile not pathlib.Path({str(door)!r}).exists():\n    time.sleep(0.02)\ninside.rmdir()")  # fmt: skip
+    stage = "{notebook: notebooks/a.ipynb, reuse: never, pools: {licence: 1}}"
+    params("p", f"pipeline: pooled\npools: {{licence: 1}}\nstages: {{a: {stage}, b: {stage}}}")
+    runs = [start("--params", "p", "-j", "2") for _ in range(2)]
+    wait_until(lambda: inside.exists() and claims_of_licence() == 4)
+    time.sleep(1.0)  # a shorter wait is not worth a word
+    door.touch()
+    assert [(process.communicate(timeout=HANG_SECONDS), process.returncode)[1] for process in runs] == [0, 0]
+    records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json")]
+    reasons = [stage["why"] for record in records for stage in record["stages"].values()]
+    assert sum("for pool licence" in reason for reason in reasons) == 3

@@ -1,20 +1,22 @@
-"""A real standalone cluster on loopback, a master and two workers: driven by our server, or through one of others."""
+"""A real standalone cluster on loopback, a master and two workers: driven by our server, or by somebody else's."""
 
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import SPARK, require_java
+from conftest import SPARK
 from deltalake import DeltaTable
-from fixtures.spark_notebooks import MAKE
+from fixtures.processes import HANG_SECONDS, file_contains, wait_until
+from fixtures.spark_notebooks import MAKE_ROWS
 
-from stagebook.engines.spark import java, launch, server
+from stagebook.spark import launch, server
+from stagebook.spark.java import home as java_home
 
 SUM = """\
 from pyspark.sql import functions as F
@@ -40,65 +42,60 @@ stages:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A master's address, and where its processes write."""
+    """A master's address, and the folder that its processes write to."""
 
     master: str
     folder: Path
 
     def executors(self) -> int:
-        """How many executors the workers have started so far."""
+        """The number of executors that the workers have started so far."""
         return len(list(self.folder.glob("worker-*/app-*/*")))
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
+def cluster(java: None, tmp_path_factory) -> Iterator[Cluster]:
     """A master and two workers with one core and 1 GB each, ended by their process ids."""
-    require_java()
     folder = tmp_path_factory.mktemp("cluster")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    found = Cluster(f"spark://127.0.0.1:{port}", folder)
-    home = launch._spark_home()
-    environment = {**os.environ, "JAVA_HOME": str(java.home()), "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
+    started = Cluster(f"spark://127.0.0.1:{port}", folder)
+    home = launch.spark_home()
+    environment = {**os.environ, "JAVA_HOME": str(java_home()), "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
 
     with ExitStack() as processes:
 
-        def begin(name: str, *words: str) -> Path:
+        def start_process(name: str, *options: str) -> Path:
             log = folder / f"{name}.log"
             process = subprocess.Popen(
-                [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{name.partition('-')[0]}", *words],
+                [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{name.partition('-')[0]}", *options],
                 stdout=log.open("wb"), stderr=subprocess.STDOUT, env=environment, cwd=folder,
             )  # fmt: skip
-            processes.callback(lambda: (process.terminate(), process.wait(30)))
+            processes.callback(lambda: (process.terminate(), process.wait(HANG_SECONDS)))
             return log
 
-        log = begin("master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")
-        await_text(log, "New state: ALIVE")
-        for n in (1, 2):
-            words = ["--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", "0"]
-            begin(f"worker.Worker-{n}", *words, "--work-dir", str(folder / f"worker-{n}"), found.master)
-        for n in (1, 2):
-            await_text(folder / f"worker.Worker-{n}.log", "Successfully registered with master")
-        yield found
-        server.stop(replace(SPARK, remote=found.master))
+        log = start_process("master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")
+        wait_until(lambda: file_contains(log, "New state: ALIVE"), details=log.read_text)
+        options = ["--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", "0"]
+        worker_logs = [
+            start_process(f"worker.Worker-{n}", *options, "--work-dir", str(folder / f"worker-{n}"), started.master)
+            for n in (1, 2)
+        ]
+        for log in worker_logs:
+            registered = partial(file_contains, log, "Successfully registered with master")
+            wait_until(registered, details=log.read_text)
+        yield started
+        server.stop(replace(SPARK, remote=started.master))
 
 
-def await_text(log: Path, text: str) -> None:
-    deadline = time.monotonic() + 60
-    while not log.exists() or text not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
-
-
-@pytest.mark.parametrize("through", ["our server", "a server of others"])
-def test_a_pipeline_writes_and_reads_its_tables_on_a_cluster(run, notebook, params, cluster, shared_warehouse, through):
-    notebook("make", MAKE)
+@pytest.mark.parametrize("driver", ["our server", "another server"])
+def test_a_pipeline_writes_and_reads_its_tables_on_a_cluster(run, notebook, params, cluster, shared_warehouse, driver):
+    notebook("make", MAKE_ROWS)
     notebook("sum", SUM)
     remote, token = cluster.master, {}
-    if through == "a server of others":
-        driving = server.ensure(replace(SPARK, remote=cluster.master))
-        remote, token = driving.remote, {"SPARK_CONNECT_AUTHENTICATE_TOKEN": driving.token}
+    if driver == "another server":
+        connect_server = server.ensure(replace(SPARK, remote=cluster.master))
+        remote, token = connect_server.remote, {"SPARK_CONNECT_AUTHENTICATE_TOKEN": connect_server.token}
     params("p", TWO.format(remote=remote))
     ended = run("--params", "p", **token)
     assert ended.code == 0, ended.err

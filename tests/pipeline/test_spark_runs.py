@@ -1,26 +1,23 @@
-"""Pipelines on Spark: one warm server for all runs, honest about Java and about a server that dies."""
+"""Pipelines on Spark: all runs share one running server; errors name a missing Java and a server that ended."""
 
 import os
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
-from conftest import SPARK, require_java
-from fixtures.spark_notebooks import MAKE
+from conftest import SPARK
+from filelock import FileLock
+from fixtures.processes import HANG_SECONDS, file_contains, wait_until
+from fixtures.spark_notebooks import MAKE_ROWS
 
-from stagebook.engines.spark import server
+from stagebook.spark import server
 from stagebook.tables.warehouse import Warehouse
 
 USE = """\
-import time
-import pandas
 from stagebook import stage
 
-began = time.perf_counter()
-stage.count(stage.frame(pandas.DataFrame({"n": [1]})))
-stage.glue("seconds", time.perf_counter() - began)
 rows = stage.cache(stage.read("rows"))
 stage.glue("rows", stage.count(rows))
 assert rows.storageLevel.useMemory
@@ -34,91 +31,101 @@ stages:
 """
 
 
-def cached(spark, tables: Path, version: int) -> bool:
-    """Whether the server, which all sessions share, keeps the rows of a table's version."""
+def is_cached(spark, tables: Path, version: int) -> bool:
+    """Whether the server, which all sessions share, caches the rows of a table's version."""
     frame = Warehouse(tables, spark).read("rows", version=version)
     return frame.storageLevel.useMemory
 
 
-def test_a_second_run_finds_the_warm_server_and_no_frames_that_the_first_has_cached(
+def test_a_second_run_uses_the_running_server_and_no_frames_that_the_first_has_cached(
     run, notebook, params, spark, shared_warehouse
 ):
-    notebook("make", MAKE)
+    notebook("make", MAKE_ROWS)
     notebook("use", USE, "if fail:\n    raise RuntimeError('after it was cached')", parameters="fail: bool = True")
     params("p", TWO)
     assert spark.session
-    before = server.running(SPARK)
-    assert before is not None
-    first = run("--params", "p")
-    assert first.code == 1, first.err
-    assert first.stage("use")["attempts"][0]["error"]["message"] == "after it was cached"
-    version = first.stage("make")["outputs"]["rows"]["version"]
-    mine = spark.cache(Warehouse(shared_warehouse / "tables", spark).read("rows", version=version))
-    assert cached(spark, shared_warehouse / "tables", version), "what is cached can be seen from here"
-    mine.unpersist()
-    again = run("--params", "p", "-p", "fail=false")
-    assert again.code == 0, again.err
-    assert server.running(SPARK) == before
-    assert again.stage("use")["scraps"]["rows"] == 1000
-    assert again.stage("use")["scraps"]["seconds"] < 3, "session and first answer of a warm server"
-    assert again.stage("use")["engine"] == "spark"
-    for ended in (first, again):
+    shared_server = server.running(SPARK)
+    assert shared_server is not None
+    failed_run = run("--params", "p")
+    assert failed_run.code == 1, failed_run.err
+    assert failed_run.stage("use")["attempts"][0]["error"]["message"] == "after it was cached"
+    version = failed_run.stage("make")["outputs"]["rows"]["version"]
+    frame = spark.cache(Warehouse(shared_warehouse / "tables", spark).read("rows", version=version))
+    assert is_cached(spark, shared_warehouse / "tables", version), "this test sees what another session has cached"
+    frame.unpersist()
+    second_run = run("--params", "p", "-p", "fail=false")
+    assert second_run.code == 0, second_run.err
+    assert server.running(SPARK) == shared_server
+    assert second_run.stage("use")["scraps"]["rows"] == 1000
+    assert second_run.stage("use")["engine"] == "spark"
+    for ended in (failed_run, second_run):
         version = ended.stage("make")["outputs"]["rows"]["version"]
-        assert not cached(spark, shared_warehouse / "tables", version)
+        assert not is_cached(spark, shared_warehouse / "tables", version)
 
 
+GATED = """\
+import pathlib, time
+
+while not pathlib.Path("open").exists():
+    time.sleep(0.02)
+"""
 ENDLESS = """\
 import pathlib
 import pandas as pd
 from stagebook import stage
 
-few = stage.frame(pd.DataFrame({"n": range(1000)}))
+rows = stage.from_local(pd.DataFrame({"n": range(1000)}))
 began = pathlib.Path("began")
 if not began.exists():
     began.touch()
-    few.crossJoin(few).crossJoin(few).crossJoin(few).crossJoin(few).count()
-stage.glue("rows", stage.count(few))
+    rows.crossJoin(rows).crossJoin(rows).crossJoin(rows).crossJoin(rows).count()
+stage.glue("rows", stage.count(rows))
+"""
+OWN_SERVER = """\
+pipeline: p
+spark: {conf: {spark.stagebook.test: killed}}
+stages:
+  gated: {notebook: notebooks/gated.ipynb}
+  endless:
+    {notebook: notebooks/endless.ipynb, depends_on: [gated], engine: spark, max_retries: 1, min_retry_interval_millis: 10}
 """
 
 
-def test_a_server_that_is_killed_fails_the_attempt_with_the_reason_and_the_retry_gets_a_new_one(
-    start, notebook, params, tmp_path
+def test_a_run_starts_its_server_early_and_one_that_is_killed_fails_the_attempt_and_the_retry_gets_a_new_one(
+    java, start, notebook, params, tmp_path
 ):
-    require_java()
-    own = replace(SPARK, conf={"spark.stagebook.test": "killed"})
-    notebook("a", ENDLESS)
-    params("p", "pipeline: p\nspark: {conf: {spark.stagebook.test: killed}}\ntables: {engine: spark}\n"
-                "stages: {a: {notebook: notebooks/a.ipynb, max_retries: 1, min_retry_interval_millis: 10}}")  # fmt: skip
+    settings = replace(SPARK, conf={"spark.stagebook.test": "killed"})
+    notebook("gated", GATED)
+    notebook("endless", ENDLESS)
+    params("p", OWN_SERVER)
     process = start("--params", "p", "--run-id", "it")
     try:
-        began = tmp_path / "notebooks/began"
-        deadline = time.monotonic() + 90
-        while not began.exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        time.sleep(2)
-        first = server.running(own)
-        assert first is not None
-        killed = time.monotonic()
-        os.kill(first.pid, signal.SIGKILL)
-        events = tmp_path / "runs/it/events.jsonl"
-        while "SparkDied" not in events.read_text():
-            assert time.monotonic() - killed < 20
-            time.sleep(0.1)
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
-        second = server.running(own)
-        assert second is not None
-        assert second.pid != first.pid
+        # The run starts it, not the stage, which waits for the one before it.
+        killed_server = wait_until(lambda: server.running(settings), process=process)
+        (tmp_path / "notebooks/open").touch()
+        wait_until((tmp_path / "notebooks/began").exists, process=process)
+        used_before = cpu_seconds(killed_server.pid)
+        wait_until(lambda: cpu_seconds(killed_server.pid) > used_before + 1.0, process=process)  # it computes
+        os.kill(killed_server.pid, signal.SIGKILL)
+        _, log = process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == 0, log
+        assert file_contains(tmp_path / "runs/it/events.jsonl", "SparkDied")
+        new_server = server.running(settings)
+        assert new_server is not None
+        assert new_server.pid != killed_server.pid
     finally:
-        server.stop(own)
-    assert "failed in cell 1: SparkDied: the Spark server ended while the stage ran: it was killed by SIGKILL" in said
-    assert "attempt 2 succeeded" in said
+        server.stop(settings)
+    assert "failed in cell 1: SparkDied: the Spark server ended while the stage ran: it was killed by SIGKILL" in log
+    assert "attempt 2 succeeded" in log
+
+
+def cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 @pytest.mark.parametrize(
-    ("engine", "remote", "words", "code"),
+    ("stage_engine", "remote", "options", "code"),
     [
         ("spark", "null", [], 2),
         ("spark", "null", ["--dry-run"], 2),
@@ -129,71 +136,44 @@ def test_a_server_that_is_killed_fails_the_attempt_with_the_reason_and_the_retry
     ],
 )
 def test_without_java_a_run_that_needs_it_ends_with_2_and_leaves_nothing(
-    run, notebook, params, tmp_path, engine, remote, words, code
+    call, notebook, params, tmp_path, monkeypatch, stage_engine, remote, options, code
 ):
     notebook("a", "1")
-    params("p", f"pipeline: p\nspark: {{remote: {remote}}}\nstages:\n  a: {{notebook: notebooks/a.ipynb, engine: {engine}}}\n"
+    params("p", f"pipeline: p\nspark: {{remote: {remote}}}\nstages:\n  a: {{notebook: notebooks/a.ipynb, engine: {stage_engine}}}\n"
                 "  quick: {notebook: notebooks/a.ipynb, engine: pandas}\n")  # fmt: skip
-    ended = run("--params", "p", *words, PATH=str(tmp_path), JAVA_HOME=str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "none"))
+    ended = call("run", "--params", "p", *options)
     assert ended.code == code, ended.err
     assert ("the engine 'spark' needs Java 17 or 21, and JAVA_HOME is" in ended.err) == (code == 2)
     assert list((tmp_path / "runs").glob("*")) == []
 
 
-def test_a_notebook_that_is_opened_by_hand_finds_the_server_by_itself(notebook, params, spark, tmp_path):
+def test_a_notebook_that_is_opened_by_hand_connects_to_the_server(notebook, params, spark, tmp_path):
     import nbformat
     from nbclient import NotebookClient
 
-    notebook("make", MAKE)
+    notebook("make", MAKE_ROWS)
     notebook("use", USE, "import os\n'STAGEBOOK_CONTEXT' in os.environ")
     params("dev", TWO)
     for name in ("make", "use"):
         opened = nbformat.read(tmp_path / f"notebooks/{name}.ipynb", as_version=4)
-        done = NotebookClient(opened, resources={"metadata": {"path": str(tmp_path / "notebooks")}}).execute()
-    assert done.cells[0].outputs[1].data["application/scrapbook.scrap.json+json"]["data"] == 1000
-    assert done.cells[1].outputs[0].data["text/plain"] == "False"
-    assert not cached(spark, tmp_path / "warehouse/tables", 1)
+        executed = NotebookClient(opened, resources={"metadata": {"path": str(tmp_path / "notebooks")}}).execute()
+    assert executed.cells[0].outputs[0].data["application/scrapbook.scrap.json+json"]["data"] == 1000
+    assert executed.cells[1].outputs[0].data["text/plain"] == "False"
+    assert not is_cached(spark, tmp_path / "warehouse/tables", 1)
 
 
-def test_ctrl_c_does_not_wait_for_a_server_that_is_being_started(start, notebook, params, tmp_path):
-    require_java()
-    own = replace(SPARK, conf={"spark.stagebook.test": "interrupted"})
+def test_ctrl_c_does_not_wait_for_a_server_that_is_being_started(java, start, notebook, params, tmp_path):
+    settings = replace(SPARK, conf={"spark.stagebook.test": "interrupted"})
     notebook("a", "from stagebook import stage")
     params("p", "pipeline: p\nspark: {conf: {spark.stagebook.test: interrupted}}\n"
                 "stages: {a: {notebook: notebooks/a.ipynb, engine: spark}}")  # fmt: skip
-    from filelock import FileLock
-
-    told = server._told(own)
-    with FileLock(told.with_suffix(".lock")):  # as if another process were at it for long
+    server_file = server._server_file(settings)
+    with FileLock(server_file.with_suffix(".lock")):  # as if another process were starting it for long
         process = start("--params", "p", "--run-id", "it")
-        events = tmp_path / "runs/it/events.jsonl"
-        deadline = time.monotonic() + 60
-        while not events.exists() or "attempt_started" not in events.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: file_contains(tmp_path / "runs/it/events.jsonl", "attempt_started"))
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-    assert process.returncode == 130, said
-    assert "attempt 1 interrupted" in said
-
-
-def test_the_server_is_started_beside_the_runs_own_start(start, notebook, params, tmp_path):
-    """…and not by the stage: here no stage ever gets as far."""
-    require_java()
-    own = replace(SPARK, conf={"spark.stagebook.test": "early"})
-    notebook("slow", "import time; time.sleep(600)")
-    params("p", "pipeline: p\nspark: {conf: {spark.stagebook.test: early}}\nstages:\n"
-                "  slow: {notebook: notebooks/slow.ipynb}\n"
-                "  late: {notebook: notebooks/slow.ipynb, engine: spark, depends_on: [slow]}\n")  # fmt: skip
-    process = start("--params", "p")
-    try:
-        deadline = time.monotonic() + 60
-        while not server.running(own):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-        server.stop(own)
-    assert process.returncode == 143
+        _, log = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 130, log
+    assert "attempt 1 interrupted" in log

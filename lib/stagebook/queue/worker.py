@@ -21,6 +21,9 @@ from stagebook.schedule.start_times import next_month_start
 from stagebook.sweeps.prepare import SWEEP_FILE
 from stagebook.sweeps.run import CONTINUE_LATER
 
+PAUSE_SECONDS = 0.25
+"""Between two looks at the queue and at what runs."""
+
 
 @dataclass(frozen=True)
 class QueueWorker:
@@ -35,7 +38,7 @@ class QueueWorker:
     look: Callable[[QueueEntry], RunOutcome]
     show: Callable[[str], None]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    pause: Callable[[], None] = lambda: time.sleep(1)
+    pause: Callable[[], None] = lambda: time.sleep(PAUSE_SECONDS)
     stop: threading.Event = field(default_factory=threading.Event)
 
 

@@ -27,7 +27,7 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 WRITE_TRIES = 12
 
-CommitT = TypeVar("CommitT")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ def _app_id(run_id: str, stage: str, table: str, replace: Predicates | None = No
     return f"{run_id}/{stage}/{table}/{hashlib.sha256(conditions.encode()).hexdigest()[:12]}"
 
 
-def retry_on_conflict(commit: Callable[[], CommitT]) -> CommitT:
+def retry_on_conflict(commit: Callable[[], T]) -> T:
     """Commit, and after each conflict commit anew upon the newest version, with growing random waits.
 
     Raises:

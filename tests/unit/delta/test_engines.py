@@ -1,5 +1,6 @@
 """The behaviour that all engines share: the same tests on pandas, polars and Spark."""
 
+import shutil
 from datetime import UTC, date, datetime
 
 import narwhals as nw
@@ -60,13 +61,6 @@ def read(engine, path, version, columns=None, where=()):
     return sorted(rows, key=lambda row: row["flight"])
 
 
-@pytest.fixture
-def table(engine, tmp_path):
-    """A table for one test."""
-    path = tmp_path / "delays"
-    return path, write(engine, path)
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     return {}, tmp_path_factory.mktemp("written")
@@ -80,6 +74,14 @@ def shared(engine, written):
         path = folder / engine.name
         tables[engine.name] = path, write(engine, path)
     return tables[engine.name]
+
+
+@pytest.fixture
+def table(shared, tmp_path):
+    """A table for one test: a copy of that one."""
+    path, commit = shared
+    shutil.copytree(path, tmp_path / "delays")
+    return tmp_path / "delays", commit
 
 
 def test_written_rows_are_read_back(engine, shared):

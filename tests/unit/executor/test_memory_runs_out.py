@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from fixtures.processes import HANG_SECONDS, wait_until
 
 from stagebook.executor import papermill_engine
 from stagebook.model.record import AttemptStatus as A
@@ -41,25 +43,28 @@ def group():
             path.rmdir()
         pytest.skip(f"no control group can be made: {error}")
     yield path
-    for _ in range(100):
-        for pid in (path / "cgroup.procs").read_text().split():
-            os.kill(int(pid), 9)
-        try:
-            path.rmdir()
-            break
-        except OSError:
-            import time
-
-            time.sleep(0.05)
+    wait_until(lambda: is_removed(path))
 
 
+def is_removed(group: Path) -> bool:
+    """Kill the processes of a control group, and remove it as soon as they have ended."""
+    for pid in (group / "cgroup.procs").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fresh", "forked"])
-def test_a_kernel_that_runs_out_of_memory_is_reported_with_peak_and_cell(group, tmp_path, kind):
+def test_a_kernel_that_runs_out_of_memory_is_reported_with_peak_and_cell(alone_with_kills, group, tmp_path, kind):
     cells = ["1", "blocks = []\nwhile True:\n    blocks.append(b'x' * 20_000_000)", "2"]
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells]), tmp_path / "a.ipynb")
     process = subprocess.run(
         ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(group), sys.executable, "-c", ATTEMPT, str(tmp_path), kind],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "STAGEBOOK_STATE_DIR": str(tmp_path / "state")},
+        capture_output=True, text=True, timeout=HANG_SECONDS, env={**os.environ, "STAGEBOOK_STATE_DIR": str(tmp_path / "state")},
     )  # fmt: skip
     outcome = json.loads(process.stdout)
     assert (outcome["status"], outcome["error"]["type"], outcome["error"]["cell"]) == (A.KERNEL_DIED, "OutOfMemory", 2)

@@ -4,11 +4,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from fixtures.processes import HANG_SECONDS, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,22 +61,32 @@ def test_batch_work_gives_way_until_its_deadline_and_is_not_starved_after(rivals
     assert can_grant(claim, rivals, SIZES, now=100.0) is granted
 
 
+STOPPED = threading.Event()
+STOPPED.set()
+"""A claim with it is granted at once or never."""
+
+
+def claims_in(file):
+    """How many claims wait, or are granted."""
+    with closing(sqlite3.connect(file)) as database:
+        return database.execute("SELECT count(*) FROM claims").fetchone()[0]
+
+
 def test_batch_work_that_waits_longer_lets_urgent_work_pass(tmp_path):
     file, order, never = tmp_path / "pools.sqlite", [], threading.Event()
 
     def claim(name, urgent_from):
         with Pools(file, SIZES, urgent_from).claimed({"spark": 1}, name, never):
             order.append(name)
-            time.sleep(0.3)
 
     with Pools(file, SIZES).claimed({"spark": 1}, "first", never):
         threads = []
         for name, urgent_from in (("batch", ALWAYS), ("overdue", 1.0), ("urgent", 0.0)):
             threads.append(threading.Thread(target=claim, args=(name, urgent_from)))
             threads[-1].start()
-            time.sleep(0.2)
+            wait_until(lambda: claims_in(file) == 1 + len(threads))
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=HANG_SECONDS)
     assert order == ["overdue", "urgent", "batch"]
 
 
@@ -87,8 +97,8 @@ def test_a_file_of_an_older_version_is_used_and_upgraded(tmp_path):
             "CREATE TABLE claims (id INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, process_started REAL"
             " NOT NULL, what TEXT NOT NULL, wants TEXT NOT NULL, granted INTEGER NOT NULL DEFAULT 0)"
         )
-    with Pools(file, SIZES, ALWAYS).claimed({"spark": 1}, "first", threading.Event()) as waited:
-        assert waited < 0.3
+    with Pools(file, SIZES, ALWAYS).claimed({"spark": 1}, "first", STOPPED) as waited:
+        assert waited is not None
 
 
 claim_amounts = st.dictionaries(st.sampled_from(sorted(SIZES)), st.sampled_from([0.25, 0.5, 1.0]), min_size=1)
@@ -124,24 +134,22 @@ def test_a_waiting_claim_is_granted_when_the_first_one_ends(pools):
         with pools.claimed({"spark": 1}, "second", never) as waited:
             order.append(("second", waited))
 
-    with pools.claimed({"spark": 1}, "first", never) as waited:
-        assert waited < 0.2
+    with pools.claimed({"spark": 1}, "first", STOPPED) as waited:
+        assert waited is not None
         thread = threading.Thread(target=second)
         thread.start()
-        time.sleep(0.5)
+        wait_until(lambda: claims_in(pools.file) == 2)
         order.append(("first", waited))
-    thread.join(timeout=10)
+    thread.join(timeout=HANG_SECONDS)
     assert [name for name, _ in order] == ["first", "second"]
-    assert order[1][1] > 0.3
+    assert order[1][1] > order[0][1], "the seconds of waiting"
 
 
 def test_a_claim_that_is_stopped_while_it_waits_is_not_granted_and_removed(pools):
-    stop = threading.Event()
-    stop.set()
-    with pools.claimed({"spark": 1}, "first", threading.Event()), pools.claimed({"spark": 1}, "second", stop) as waited:
+    with pools.claimed({"spark": 1}, "first", STOPPED), pools.claimed({"spark": 1}, "second", STOPPED) as waited:
         assert waited is None
-    with pools.claimed({"spark": 1}, "third", threading.Event()) as waited:
-        assert waited < 0.2
+    with pools.claimed({"spark": 1}, "third", STOPPED) as waited:
+        assert waited is not None
 
 
 HOLDER = """
@@ -166,7 +174,7 @@ def holder(pools, name, seconds):
 def test_processes_never_exceed_a_pool(pools):
     pools.file.parent.mkdir()
     processes = [holder(pools, str(number), 0.2) for number in range(4)]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0, 0]
+    assert [process.wait(timeout=HANG_SECONDS) for process in processes] == [0, 0, 0, 0]
 
 
 def test_the_claim_of_a_killed_process_is_free_again(pools):
@@ -175,5 +183,5 @@ def test_the_claim_of_a_killed_process_is_free_again(pools):
     assert process.stdout and process.stdout.readline() == "in\n"
     process.kill()
     process.wait()
-    with pools.claimed({"spark": 1}, "next", threading.Event()) as waited:
-        assert waited < 0.3
+    with pools.claimed({"spark": 1}, "next", STOPPED) as waited:
+        assert waited is not None

@@ -8,6 +8,8 @@ from sklearn import metrics as sk
 from flightdelay import evaluate, model, split
 from stagebook.model.gate import HIGHER_IS_BETTER
 
+pytestmark = pytest.mark.slow  # reads the real year
+
 
 def drawn(rows: int, seed: int = 13, *, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Outcomes, and scores that are their probabilities; with `steps`, scores have many ties."""

@@ -8,6 +8,8 @@ from scipy.stats import binomtest
 
 from flightdelay import facts
 
+pytestmark = pytest.mark.slow  # reads the real year
+
 LATE = {"late_after_min": 15}
 
 

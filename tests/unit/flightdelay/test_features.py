@@ -7,6 +7,8 @@ import pytest
 
 from flightdelay import features, history, schema
 
+pytestmark = pytest.mark.slow  # reads the real year
+
 NO_ROWS: list[dict] = []
 KEY = list(schema.FEATURES.key)
 

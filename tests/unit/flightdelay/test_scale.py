@@ -7,6 +7,8 @@ import pytest
 
 from flightdelay import prep, scale, schema, source
 
+pytestmark = pytest.mark.slow  # generates large tables
+
 NEW_YORK = ZoneInfo("America/New_York")
 KEY = list(schema.FLIGHT_KEY)
 DELAYS, CLOCKS = ["dep_delay", "arr_delay"], ["dep_time", "arr_time"]

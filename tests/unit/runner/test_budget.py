@@ -62,6 +62,7 @@ def test_nothing_is_asked_without_a_budget(tmp_path):
     assert spending(tmp_path, Budget()).permit("y", RunBuilder({"x": "p", "y": "p"}, [rate_of()]).record, []) is None
 
 
+@pytest.mark.slow
 def test_the_months_total_holds_across_processes(tmp_path):
     """Five runs that hold 4.81 USD each ask at once; a month of 10 USD lets two of them begin."""
     asking = [

@@ -145,7 +145,7 @@ def test_rewriting_the_record_takes_its_share_of_the_time_and_misses_nothing(tmp
         book.emit("run_started", **STARTED)
         for n in range(100):
             book.emit("stage_settled", stage="a", status="skipped", why=f"the {n}th time")
-        wait_until(lambda: atomic.read_json(folder.record)["stages"]["a"]["why"] == "the 99th time", seconds=10)
+        wait_until(lambda: atomic.read_json(folder.record)["stages"]["a"]["why"] == "the 99th time")
         by_itself = list(saves)
         book.emit("stage_settled", stage="a", status="skipped", why="the last time")
     assert len(by_itself) >= 2

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -14,12 +15,15 @@ from uuid import uuid4
 import psutil
 import pytest
 from conftest import SPARK
-from fixtures.processes import wait_until
+from fixtures.processes import HANG_SECONDS, wait_until
 
+from stagebook.cli import main
 from stagebook.errors import SparkUnavailable
 from stagebook.model.pipeline import SparkSettings
 from stagebook.spark import launch, server
 from stagebook.spark.engine import SparkEngine
+
+IDLE_SECONDS = 3.0
 
 
 @pytest.fixture
@@ -28,6 +32,19 @@ def settings(java: None, request) -> Iterator[SparkSettings]:
     own = SparkSettings(idle_minutes=5, driver_memory_gb=1, conf={"spark.stagebook.test": request.node.name})
     yield own
     server.stop(own)
+
+
+@pytest.fixture
+def without_waiting(monkeypatch):
+    """`with without_waiting(): …` fails where something sleeps, as clients do before they try again."""
+
+    @contextmanager
+    def fail_where_it_sleeps():
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "sleep", lambda seconds: pytest.fail(f"it waits {seconds} s"))
+            yield
+
+    return fail_where_it_sleeps
 
 
 @pytest.fixture
@@ -48,7 +65,7 @@ def start_in_another_process(settings: SparkSettings) -> "subprocess.Popen[str]"
 
 
 def test_another_process_uses_the_same_server(shared):
-    out, _ = start_in_another_process(SPARK).communicate(timeout=60)
+    out, _ = start_in_another_process(SPARK).communicate(timeout=HANG_SECONDS)
     assert int(out) == shared.pid
 
 
@@ -79,40 +96,43 @@ def test_a_client_without_its_token_is_refused(shared, token, answer):
     with grpc.insecure_channel(f"127.0.0.1:{shared.port}") as channel:
         header = [("authorization", f"Bearer {credential}")] if credential else []
         try:
-            SparkConnectServiceStub(channel).AnalyzePlan(request, metadata=header, timeout=30)
+            SparkConnectServiceStub(channel).AnalyzePlan(request, metadata=header, timeout=HANG_SECONDS)
             code = "OK"
         except grpc.RpcError as refusal:
             code = refusal.code().name
     assert code == answer
 
 
-def test_processes_that_start_it_at_once_share_one_and_it_ends_when_its_supervisor_is_killed(settings):
+def test_processes_that_start_it_at_once_share_one_and_whoever_used_it_gets_another_after_its_end(settings, spark):
     starters = [start_in_another_process(settings) for _ in range(2)]
-    pids = {int(process.communicate(timeout=120)[0]) for process in starters}
+    pids = {int(process.communicate(timeout=HANG_SECONDS)[0]) for process in starters}
     assert len(pids) == 1
-    shared_server = server.running(settings)
-    assert shared_server is not None
-    assert pids == {shared_server.pid}
-    psutil.Process(shared_server.supervisor_pid).kill()
-    wait_until(lambda: server.running(settings) is None, seconds=2)  # a server that is about to end is not offered
-    wait_until(lambda: not psutil.pid_exists(shared_server.pid))
-    new_server = server.ensure(settings)
-    assert new_server.pid != shared_server.pid
-    assert server.end_reason(settings, shared_server.pid) == "it is gone"
-    assert server.stop(settings) == [new_server]
-    assert server.end_reason(settings, new_server.pid) == "it was stopped"
-    with pytest.raises(ConnectionRefusedError, match="refused"):
-        socket.create_connection(("127.0.0.1", new_server.port), timeout=5)
+    first = server.running(settings)
+    assert first is not None
+    assert pids == {first.pid}
+    idle = replace(settings, idle_minutes=IDLE_SECONDS / 60)
+    notebook = SparkEngine(idle)
+    old_session = notebook.session
+    assert server.running(idle) == first, "settings that differ in this share a server"
+    assert old_session is not spark.session, "each server has a session of its own"
+    assert old_session.range(3).count() == 3
 
+    psutil.Process(first.supervisor_pid).kill()
+    wait_until(lambda: server.running(settings) is None)  # a server that is about to end is not offered
+    wait_until(lambda: not psutil.pid_exists(first.pid))
+    assert notebook.session is not old_session
+    assert notebook.session.range(4).count() == 4
+    second = server.running(idle)
+    assert second is not None
+    assert second.pid != first.pid
+    assert server.end_reason(settings, first.pid) == "it is gone"
 
-def test_an_idle_server_ends_by_itself_but_not_while_a_client_is_connected(settings):
-    idle = replace(settings, idle_minutes=2 / 60)
-    started = server.ensure(idle)
-    with socket.create_connection(("127.0.0.1", started.port), timeout=5):
-        time.sleep(5)
-        assert server.running(idle) == started
-    wait_until(lambda: server.running(idle) is None, seconds=10)
-    assert server.end_reason(idle, started.pid) == "it was idle"
+    time.sleep(1.5 * IDLE_SECONDS)
+    assert server.running(idle) == second, "it is not idle while a client is connected"
+    notebook.session.stop()
+    wait_until(lambda: server.running(idle) is None)
+    assert server.end_reason(idle, second.pid) == "it was idle"
+    assert spark.session.range(5).count() == 5, "another server's session goes on"
 
 
 def test_a_server_that_does_not_start_is_an_error_with_the_end_of_its_log(settings):
@@ -126,21 +146,6 @@ def test_a_server_that_does_not_start_is_an_error_with_the_end_of_its_log(settin
     assert server.running(bad) is None
 
 
-def test_an_open_notebook_gets_a_new_session_where_its_server_has_ended(settings, spark):
-    engine = SparkEngine(settings)
-    old_session = engine.session
-    assert old_session is not spark.session, "each server has a session of its own"
-    assert old_session.range(3).count() == 3
-    server.stop(settings)
-    assert engine.session is not old_session
-    assert engine.session.range(4).count() == 4
-    server.stop(settings)
-    started_at = time.monotonic()
-    engine.release()
-    assert time.monotonic() - started_at < 1, "it does not wait for a server that has ended"
-    assert spark.session.range(5).count() == 5
-
-
 @pytest.mark.parametrize(
     ("remote", "needs"),
     [(None, True), ("spark://10.0.0.1:7077", True), ("sc://spark.example:15002", False), ("databricks", False)],
@@ -149,11 +154,12 @@ def test_a_connect_server_elsewhere_needs_no_server_of_this_machine(remote, need
     assert SparkSettings(remote=remote).needs_server is needs
 
 
-def test_an_address_without_a_server_is_an_error_at_once():
-    started_at = time.monotonic()
-    with pytest.raises(SparkUnavailable, match="no Spark server answers at sc://localhost:1: .*refused"):
+def test_an_address_without_a_server_is_an_error_without_a_retry(without_waiting):
+    with (
+        pytest.raises(SparkUnavailable, match="no Spark server answers at sc://localhost:1: .*refused"),
+        without_waiting(),
+    ):
         assert SparkEngine(SparkSettings(remote="sc://localhost:1/;token=secret")).session
-    assert time.monotonic() - started_at < 5
 
 
 def test_the_heap_is_as_configured_or_a_third_of_the_memory():
@@ -169,29 +175,47 @@ stages: {a: {notebook: notebooks/a.ipynb, profile: small}}
 """
 
 
-def test_the_command_starts_shows_and_stops_a_server(java, notebook, params, tmp_path):
-    def call(*words: str) -> tuple[int, str]:
-        command = subprocess.run(
-            [sys.executable, "-m", "stagebook.cli", "spark", *words, "--params", "p"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        return command.returncode, command.stdout or command.stderr
-
+@pytest.fixture
+def command(java, notebook, params, tmp_path, monkeypatch, capsys):
+    """`command("status")`: exit status and text of `stagebook spark status` in a project."""
     notebook("a", "1")
     params("p", PARAMS)
-    assert call("status") == (1, "no Spark server runs; a stage with the engine spark starts it\n")
-    code, status = call("start")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["spark", *words, "--params", "p"])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out or printed.err
+
+    return call
+
+
+def test_the_command_starts_shows_and_stops_a_server(command, params, without_waiting):
+    settings = SparkSettings(conf={"spark.stagebook.test": "command"})
+    assert command("status") == (1, "no Spark server runs; a stage with the engine spark starts it\n")
+    code, status = command("start")
     assert code == 0, status
-    code, status_json = call("status", "--json")
+    code, status_json = command("status", "--json")
     facts = json.loads(status_json)[0]
     assert code == 0
     assert facts["idle_minutes"] == 3
     assert facts["driver_memory_bytes"] == launch.GIB
     token = json.loads((Path(facts["log"]).with_suffix(".server")).read_text())["token"]
     assert token not in status + status_json
-    assert call("status") == (0, status)
+    assert command("status") == (0, status)
     assert "ends by itself after 3 min" in status
-    assert call("stop") == (0, f"stopped process {facts['pid']}\n")
-    assert call("stop") == (0, "no Spark server runs\n")
+    notebook_engine = SparkEngine(settings)
+    assert notebook_engine.session.range(2).count() == 2
+    assert command("stop") == (0, f"stopped process {facts['pid']}\n")
+    assert command("stop") == (0, "no Spark server runs\n")
+    assert server.end_reason(settings, facts["pid"]) == "it was stopped"
+    with pytest.raises(ConnectionRefusedError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(facts["address"].rpartition(":")[2])), timeout=HANG_SECONDS)
+    with without_waiting():
+        notebook_engine.release()
     params("p", PARAMS.replace("spark: {", "spark: {remote: sc://far:1, "))
-    assert call("start") == (2, "stagebook: spark.remote is sc://far:1: there is no server of this machine to start.\n")
+    assert command("start") == (
+        2,
+        "stagebook: spark.remote is sc://far:1: there is no server of this machine to start.\n",
+    )

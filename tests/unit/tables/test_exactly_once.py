@@ -1,6 +1,7 @@
 """One commit per run and stage, even if writers race or are killed (faults 26 to 28 of the libraries)."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from zlib import crc32
 
 import pandas as pd
 import pytest
+from fixtures.processes import HANG_SECONDS
 
 from stagebook.delta.creation import create_empty
 from stagebook.delta.pandas_engine import LocalEngine
@@ -20,6 +22,7 @@ from stagebook.model.tables import Column, Kind, TableSchema
 from stagebook.tables.warehouse import Warehouse, Writer
 
 SCRIPT = Path(__file__).with_name("writer_process.py")
+TESTS = Path(__file__).resolve().parents[2]
 SCHEMA = TableSchema(
     "t", "raced for", (Column("month", Kind.INT32, "month"), Column("writer", Kind.INT64, "who wrote"))
 )
@@ -36,38 +39,47 @@ def warehouse(tmp_path):
 
 
 @pytest.fixture
-def race(tmp_path):
-    """`race([(run, months, ending), …])` starts a process for each at once; returns their commits or signals."""
+def races(tmp_path):
+    """`races([(run, months, ending), …], …)`: of each race, what its writers committed, or the signals that ended them.
 
-    def start(writers):
-        command = [sys.executable, str(SCRIPT), str(tmp_path), json.dumps(writers)]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
+    The writers of a race are processes that start at once; the races are one after the other.
+    """
 
-    return start
+    def run_races(*races):
+        command = [sys.executable, str(SCRIPT), str(tmp_path), json.dumps(races)]
+        environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+        process = subprocess.run(
+            command, env=environment, check=True, capture_output=True, text=True, timeout=HANG_SECONDS
+        )
+        return json.loads(process.stdout)
+
+    return run_races
 
 
 def rows(warehouse):
     return Counter(warehouse.read("t", version=None)["month"].tolist())
 
 
-def test_four_writers_of_one_transaction_commit_once(race, warehouse):
-    for run in ("first", "second"):  # the first race creates the table
-        ended = race([(run, [None], "")] * 4)
+@pytest.mark.slow
+def test_four_writers_of_one_transaction_commit_once(races, warehouse):
+    for ended in races([("first", [None], "")] * 4, [("second", [None], "")] * 4):  # the first race creates the table
         assert len({commit[0] for [commit] in ended}) == 1
         assert sorted(commit[1] for [commit] in ended) == [False, True, True, True]
     assert (warehouse.latest("t"), rows(warehouse)) == (1, {1: 5})
 
 
-def test_four_writers_of_different_runs_all_commit_and_no_rows_are_lost(race, warehouse):
+@pytest.mark.slow
+def test_four_writers_of_different_runs_all_commit_and_no_rows_are_lost(races, warehouse):
     warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1))
-    ended = race([(f"run-{n}", [n * 10 + i for i in range(5)], "") for n in range(1, 5)])
+    [ended] = races([(f"run-{n}", [n * 10 + i for i in range(5)], "") for n in range(1, 5)])
     versions = [commit[0] for commits in ended for commit in commits]
     assert sorted(versions) == list(range(1, 21))
     assert rows(warehouse) == {1: 5} | {n * 10 + i: 5 for n in range(1, 5) for i in range(5)}
 
 
-def test_a_writer_killed_right_after_its_commit_is_not_repeated(race, warehouse):
-    assert race([("r", [None], "killed")]) == [-signal.SIGKILL]
+@pytest.mark.slow
+def test_a_writer_killed_right_after_its_commit_is_not_repeated(races, warehouse):
+    assert races([("r", [None], "killed")]) == [[-signal.SIGKILL]]
     commit = warehouse.committed("t", run_id="r", stage="s")
     assert (commit.version, commit.attempt, commit.rows) == (0, 1, 5)
     retried = warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 2))
@@ -75,9 +87,10 @@ def test_a_writer_killed_right_after_its_commit_is_not_repeated(race, warehouse)
     assert warehouse.latest("t") == 0
 
 
-def test_a_writer_killed_between_two_commits_continues_with_the_next(race, warehouse):
-    assert race([("r", [1, 2], "killed")]) == [-signal.SIGKILL]
-    retried = race([("r", [1, 2, 3], "")])
+@pytest.mark.slow
+def test_a_writer_killed_between_two_commits_continues_with_the_next(races, warehouse):
+    killed, retried = races([("r", [1, 2], "killed")], [("r", [1, 2, 3], "")])
+    assert killed == [-signal.SIGKILL]
     assert retried == [[[0, True], [1, True], [2, False]]]
     assert rows(warehouse) == {1: 5, 2: 5, 3: 5}
 
@@ -111,7 +124,7 @@ def test_two_stages_of_a_run_have_separate_commits(warehouse):
 
 
 def test_an_empty_table_is_created_once_however_many_create_it_at_once(tmp_path):
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=HANG_SECONDS)
 
     def create(number):
         barrier.wait()
@@ -133,16 +146,16 @@ def on_spark(spark, warehouse):
     return Warehouse(warehouse.root, spark)
 
 
-def test_two_spark_writers_of_one_transaction_commit_once(race, on_spark, warehouse):
-    for run in ("first", "second"):  # the first race creates the table
-        ended = race([(run, [None], "", "spark")] * 2)
+def test_two_spark_writers_of_one_transaction_commit_once(races, on_spark, warehouse):
+    first, second = [("first", [None], "", "spark")] * 2, [("second", [None], "", "spark")] * 2
+    for ended in races(first, second):  # the first race creates the table
         assert len({commit[0] for [commit] in ended}) == 1
         assert sorted(commit[1] for [commit] in ended) == [False, True]
     assert (on_spark.latest("t"), rows(warehouse)) == (2, {1: 5})  # version 0 is the table without rows
 
 
-def test_a_spark_writer_killed_right_after_its_commit_is_not_repeated(race, on_spark, warehouse):
-    assert race([("r", [None], "killed", "spark")]) == [-signal.SIGKILL]
+def test_a_spark_writer_killed_right_after_its_commit_is_not_repeated(races, on_spark, warehouse):
+    assert races([("r", [None], "killed", "spark")]) == [[-signal.SIGKILL]]
     commit = on_spark.committed("t", run_id="r", stage="s")
     assert (commit.version, commit.attempt, commit.rows) == (1, 1, 5)
     retried = on_spark.write(frame("r"), SCHEMA, writer=Writer("r", "s", 2))
@@ -150,18 +163,18 @@ def test_a_spark_writer_killed_right_after_its_commit_is_not_repeated(race, on_s
     assert (on_spark.latest("t"), rows(warehouse)) == (1, {1: 5})
 
 
-def test_writers_on_spark_and_pandas_all_commit_and_no_rows_are_lost(race, on_spark, warehouse):
+def test_writers_on_spark_and_pandas_all_commit_and_no_rows_are_lost(races, on_spark, warehouse):
     warehouse.write(frame("r"), SCHEMA, writer=Writer("r", "s", 1))
-    engines = ["spark", "pandas", "spark"]
-    ended = race([(f"run-{n}", [n * 10, n * 10 + 1], "", engine) for n, engine in enumerate(engines, 1)])
-    assert sorted(version for commits in ended for version, _ in commits) == list(range(1, 7))
-    assert rows(warehouse) == {1: 5} | {n * 10 + i: 5 for n in range(1, 4) for i in range(2)}
+    months, engines = {1: [10, 11], 2: [20, 21], 3: [30]}, ["spark", "pandas", "spark"]
+    [ended] = races([(f"run-{n}", months[n], "", engine) for n, engine in enumerate(engines, 1)])
+    assert sorted(version for commits in ended for version, _ in commits) == list(range(1, 6))
+    assert rows(warehouse) == {1: 5} | {month: 5 for of_run in months.values() for month in of_run}
     for n, commits in enumerate(ended, start=1):
         assert on_spark.commit("t", commits[-1][0]).run_id == f"run-{n}"
 
 
-def test_writers_of_the_same_month_replace_all_rows_of_each_other(race, on_spark, warehouse):
-    ended = race([("a", [7, 7], "", "spark"), ("b", [7, 7], "")])
+def test_writers_of_the_same_month_replace_all_rows_of_each_other(races, on_spark, warehouse):
+    [ended] = races([("a", [7, 7], "", "spark"), ("b", [7, 7], "")])
     versions = sorted(version for commits in ended for version, repeated in commits if not repeated)
     assert versions == list(range(versions[0], versions[0] + len(versions))), "each is a commit of its own"
     assert rows(warehouse) == {7: 5}

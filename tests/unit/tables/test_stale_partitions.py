@@ -1,6 +1,7 @@
 """A table built partition by partition: what is stale and why, and that it always equals a full rebuild."""
 
 import random
+import shutil
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -24,6 +25,27 @@ Inputs = Mapping[int, list[int]]
 
 @pytest.fixture
 def warehouse(engine, tmp_path):
+    return Warehouse(tmp_path / "tables", engine)
+
+
+FIRST = {1: [1], 2: [2, 3]}
+"""The inputs of the run `first`."""
+
+
+@pytest.fixture(scope="module")
+def first_builds(tmp_path_factory):
+    """Warehouses by engine, filled when they are first needed."""
+    return {}, tmp_path_factory.mktemp("first")
+
+
+@pytest.fixture
+def built_warehouse(engine, tmp_path, first_builds):
+    """A warehouse whose table the run `first` has built; a copy, since Spark takes seconds to build one."""
+    folders, parent = first_builds
+    if engine.name not in folders:
+        folders[engine.name] = parent / engine.name
+        build(Warehouse(folders[engine.name], engine), FIRST, run="first")
+    shutil.copytree(folders[engine.name], tmp_path / "tables")
     return Warehouse(tmp_path / "tables", engine)
 
 
@@ -82,7 +104,7 @@ def test_a_table_built_by_partitions_equals_a_full_rebuild(warehouse):
         "nothing",
         "empty",
     ]
-    if warehouse.engine.name == "spark":  # seconds a step
+    if warehouse.engine.name == "spark":  # a second or two a step
         steps = [*steps[:4], steps[-1]]
     for number, step in enumerate(steps):
         before = dict(inputs)
@@ -128,59 +150,53 @@ def test_a_reason_names_the_inputs_that_changed(local):
     }
 
 
-def test_if_nothing_is_stale_one_commit_without_files_is_made_and_the_frame_is_not_computed(warehouse):
-    build(warehouse, {1: [1]}, run="first")
+def test_if_nothing_is_stale_one_commit_without_files_is_made_and_the_frame_is_not_computed(built_warehouse):
+    warehouse = built_warehouse
     before = files(warehouse)
-    stale = warehouse.stale_partitions(SCHEMA, sources({1: [1]}))
+    stale = warehouse.stale_partitions(SCHEMA, sources(FIRST))
     assert not stale
     for attempt in (1, 2):
         commit = warehouse.write("no frame at all", SCHEMA, writer=Writer("second", "s", attempt), stale=stale)
         assert (commit.run_id, commit.attempt, commit.repeated) == ("second", 1, attempt == 2)
         assert warehouse.committed("t", run_id="second", stage="s").version == commit.version == warehouse.latest("t")
     assert files(warehouse) == before
-    assert table(warehouse) == rows({1: [1]})
+    assert table(warehouse) == rows(FIRST)
 
 
-def test_an_attempt_after_one_killed_behind_its_commit_commits_nothing_new(warehouse):
-    build(warehouse, {1: [1], 2: [2]}, run="first")
-    _, killed = build(warehouse, {1: [1], 2: [3]}, run="r")
-    stale, retried = build(warehouse, {1: [1], 2: [3]}, run="r", attempt=2)
+def test_files_without_a_stale_partition_are_not_touched_and_a_retry_commits_nothing_new(built_warehouse):
+    warehouse = built_warehouse
+    first_files = files(warehouse)
+    build(warehouse, FIRST | {3: [3]}, run="second")
+    assert first_files < files(warehouse)
+    _, killed = build(warehouse, FIRST | {3: [4]}, run="third")
+    stale, retried = build(warehouse, FIRST | {3: [4]}, run="third", attempt=2)
     assert (stale.reasons, retried.version, retried.attempt, retried.repeated) == ({}, killed.version, 1, True)
     assert warehouse.latest("t") == killed.version
+    assert first_files < files(warehouse)
+    assert len(files(warehouse)) == len(first_files) + 1
 
 
-def test_a_forced_rebuild_is_committed_once_whatever_the_order_of_its_rows(warehouse):
-    inputs = {1: [1], 2: [2, 3]}
-    build(warehouse, inputs, run="first")
-    stale, commit = build(warehouse, inputs, run="r", everything=True)
+def test_a_forced_rebuild_is_committed_once_whatever_the_order_of_its_rows(built_warehouse):
+    warehouse = built_warehouse
+    stale, commit = build(warehouse, FIRST, run="r", everything=True)
     assert stale.reasons == {1: "asked for", 2: "asked for"}
     backwards = pa.Table.from_pylist(
-        warehouse.engine.to_arrow(frame(warehouse.engine, inputs, [2, 1])).to_pylist()[::-1]
+        warehouse.engine.to_arrow(frame(warehouse.engine, FIRST, [2, 1])).to_pylist()[::-1]
     )
     repeated = warehouse.write(warehouse.engine.from_local(backwards), SCHEMA, writer=Writer("r", "s", 2), stale=stale)
     assert (repeated.version, repeated.repeated) == (commit.version, True)
-    assert table(warehouse) == rows(inputs)
+    assert table(warehouse) == rows(FIRST)
 
 
-def test_rows_of_other_versions_of_the_code_stay(warehouse):
-    build(warehouse, {1: [1], 2: [2]}, version="v1")
-    stale, _ = build(warehouse, {1: [1], 2: [2]}, version="v2", run="r2")
+def test_rows_of_other_versions_of_the_code_stay(built_warehouse):
+    warehouse = built_warehouse
+    stale, _ = build(warehouse, FIRST, version="v2", run="r2")
     assert stale.reasons == {1: "new", 2: "new"}
     build(warehouse, {1: [5]}, version="v2", run="r3")
-    assert table(warehouse) == rows({1: [1], 2: [2]}, "v1") + rows({1: [5]}, "v2")
-    reverted, _ = build(warehouse, {1: [1], 2: [4]}, version="v1", run="r4")
+    assert table(warehouse) == rows(FIRST, "v1") + rows({1: [5]}, "v2")
+    reverted, _ = build(warehouse, FIRST | {2: [4]}, version="v1", run="r4")
     assert reverted.reasons == {2: "values changed"}, "the log still records what the first version was built from"
-    assert table(warehouse) == rows({1: [1], 2: [4]}, "v1") + rows({1: [5]}, "v2")
-
-
-def test_files_without_a_stale_partition_are_not_touched(warehouse):
-    build(warehouse, {1: [1]}, run="first")
-    files_of_1 = files(warehouse)
-    build(warehouse, {1: [1], 2: [2]}, run="second")
-    files_of_1_and_2 = files(warehouse)
-    assert files_of_1 < files_of_1_and_2
-    build(warehouse, {1: [1], 2: [3]}, run="third")
-    assert files(warehouse) & files_of_1_and_2 == files_of_1
+    assert table(warehouse) == rows(FIRST | {2: [4]}, "v1") + rows({1: [5]}, "v2")
 
 
 def rewritten(warehouse):
@@ -200,8 +216,8 @@ def test_a_table_whose_log_records_no_partitions_is_replaced_entirely(local, cha
     assert (stale.unknown, stale.reasons) == (True, {1: "not known what it is made from"})
 
 
-def test_a_table_of_other_columns_is_replaced_entirely(warehouse):
-    build(warehouse, {1: [1], 2: [2]}, run="old")
+def test_a_table_of_other_columns_is_replaced_entirely(built_warehouse):
+    warehouse = built_warehouse
     wider = TableSchema("t", "", (*COLUMNS, Column("note", Kind.STRING, "more", nullable=True)))
     assert warehouse.stale_partitions(wider, sources({1: [1]})).unknown
     narrower = TableSchema("t", "", tuple(Column(c.name, c.kind, c.description, nullable=True) for c in COLUMNS))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixtures.processes import wait_until
+from fixtures.processes import HANG_SECONDS, wait_until
 
 from stagebook.model.pipeline import Tracking
 from stagebook.model.record import Attempt, AttemptStatus, RunRecord, RunStatus, StageRecord, StageStatus
@@ -70,7 +70,7 @@ def server(database_file: Path, tmp_path: Path) -> Iterator[Callable[[int], None
     yield start
     for process in processes:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=HANG_SECONDS)
 
 
 def listens(port: int) -> bool:

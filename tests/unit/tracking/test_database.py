@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from fixtures.processes import SLOW_SECONDS
 
 from stagebook.errors import TrackingRefused, TrackingUnavailable
 from stagebook.model.pipeline import Tracking
@@ -33,6 +34,7 @@ for child in children:
 """
 
 
+@pytest.mark.slow
 def test_six_processes_can_open_a_new_database_at_the_same_time(tmp_path):
     """Fault 22: of six processes that open a new sqlite file, five fail in its migrations."""
     subprocess.run([sys.executable, "-c", SIX_PROCESSES, str(tmp_path)], check=True, timeout=150)
@@ -72,6 +74,7 @@ def test_artifacts_go_to_the_configured_folder(tracking, tmp_path):
     assert experiment.artifact_location == (tmp_path / "ml artifacts").as_uri()
 
 
+@pytest.mark.slow
 def test_an_older_database_is_copied_and_migrated(tmp_path):
     from alembic import command
     from mlflow.store.db import utils
@@ -105,10 +108,11 @@ def test_an_address_without_a_server_is_reported_at_once(free_port):
     start = time.monotonic()
     with pytest.raises(TrackingUnavailable, match=rf"http://127.0.0.1:{free_port} does not answer") as caught:
         database.prepare(tracking)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < SLOW_SECONDS, "MLflow itself tries for four minutes"
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up_within_seconds(free_port, monkeypatch):
     """Fault 21: one call to a dead server blocks for four minutes."""
     import socket
@@ -119,7 +123,7 @@ def test_a_server_that_never_answers_is_given_up_within_seconds(free_port, monke
         start = time.monotonic()
         with pytest.raises(TrackingUnavailable, match="does not answer"):
             database.prepare(Tracking(f"http://127.0.0.1:{free_port}", "flights", "m"))
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < SLOW_SECONDS
 
 
 def test_the_environment_is_restored(tracking, monkeypatch):

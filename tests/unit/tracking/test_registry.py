@@ -20,6 +20,8 @@ from stagebook.tracking.connection import connected, default_tracking_uri
 from stagebook.tracking.registry import Registry
 from stagebook.tracking.sync import ensure_stage_run
 
+pytestmark = pytest.mark.slow  # trains models, starts servers
+
 X = pd.DataFrame({"hour": np.arange(40) % 24, "rate": np.linspace(0, 1, 40)})
 Y = X["rate"] > 0.5
 MODEL = LogisticRegression().fit(X, Y)

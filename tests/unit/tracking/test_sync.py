@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from fixtures.processes import HANG_SECONDS, SLOW_SECONDS
+from mlflow import MlflowClient
 
 from stagebook.errors import TrackingRefused, TrackingUnavailable
 from stagebook.model.context import StageContext
@@ -155,12 +157,15 @@ def test_a_logged_parameter_keeps_its_value_and_metrics_are_updated(tracking, re
     assert run["metrics"]["train.roc_auc"] == 0.70
 
 
-def test_hundreds_of_parameters_and_metrics_are_sent_in_batches(tracking, record, run_dir):
+def test_hundreds_of_parameters_and_metrics_are_sent_in_batches(tracking, record, run_dir, monkeypatch):
     record.parameters = {f"p{i}": "y" * 5000 for i in range(250)}
     record.stages["prep"].scraps = {f"m{i}": i for i in range(1200)}
-    start = time.monotonic()
+    batches, log_batch = [], MlflowClient.log_batch
+    monkeypatch.setattr(
+        MlflowClient, "log_batch", lambda *args, **kwargs: (batches.append(1), log_batch(*args, **kwargs))
+    )
     sync(record, tracking, run_dir, final=True)
-    assert time.monotonic() - start < 10
+    assert 2 <= len(batches) <= 20
     runs = server_state(tracking)
     assert len(runs[record.run_id]["params"]) == 250
     assert len(runs["prep"]["metrics"]) == 1201
@@ -219,13 +224,14 @@ print(ensure_stage_run(StageContext.from_json(json.loads(sys.argv[1]))))
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_and_the_runner_use_the_same_run_for_a_stage(tracking, record, run_dir):
     context = StageContext(record.run_id, "train", 1, run_dir, run_dir, run_dir, "pandas", tracking)
     notebook = subprocess.Popen(
         [sys.executable, "-c", STAGE_RUN_SCRIPT, json.dumps(context.to_json())], stdout=subprocess.PIPE, text=True
     )
     linked = sync(record, tracking, run_dir, final=False)
-    from_notebook = notebook.communicate(timeout=60)[0].strip()
+    from_notebook = notebook.communicate(timeout=HANG_SECONDS)[0].strip()
     assert from_notebook == linked["stages"]["train"] == ensure_stage_run(context)
     assert set(server_state(tracking)) == {record.run_id, "prep", "train"}
 
@@ -241,6 +247,7 @@ def test_an_interactive_notebook_gets_a_run_of_its_own(tracking, tmp_path):
     assert runs["interactive-1"]["tags"] == {"stagebook.run_id": "interactive-1"}
 
 
+@pytest.mark.slow
 def test_runs_that_a_stopped_server_missed_are_sent_when_it_runs(
     tracking, record, run_dir, tmp_path, server, free_port
 ):
@@ -252,7 +259,7 @@ def test_runs_that_a_stopped_server_missed_are_sent_when_it_runs(
         start = time.monotonic()
         with pytest.raises(TrackingUnavailable, match="does not answer"):
             sync(snapshot, served, run_dir, final=final)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < SLOW_SECONDS, "MLflow itself tries for four minutes"
     server(free_port)
     linked = sync(record, served, run_dir, final=True)
     assert sync(record, served, run_dir, final=True) == linked

@@ -25,6 +25,23 @@ def own_server(tmp_path, monkeypatch):
     fork_server.stop()
 
 
+@pytest.fixture(scope="module")
+def state_of_module(tmp_path_factory):
+    """A state folder, and so fork servers, of a module of tests."""
+    folder = tmp_path_factory.mktemp("state")
+    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAGEBOOK_STATE_DIR", str(folder))
+        fork_server.stop()
+
+
+@pytest.fixture
+def module_server(state_of_module, monkeypatch) -> ForkServer:
+    """The fork server of the module; the tests that use it leave it as it is."""
+    monkeypatch.setenv("STAGEBOOK_STATE_DIR", str(state_of_module))
+    return ForkServer.start(dict(os.environ), [])
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> ForkServer:
     """The fork server that all tests share, once it has imported all that the example does."""
@@ -36,7 +53,7 @@ def shared_server() -> ForkServer:
             for facts in fork_server.running_servers()
         )
 
-    wait_until(is_ready, seconds=120)
+    wait_until(is_ready)
     return server
 
 

@@ -5,6 +5,7 @@ import threading
 import types
 
 import pytest
+from fixtures.processes import HANG_SECONDS
 
 from stagebook.executor.kernels import fork_server_process
 from stagebook.executor.kernels.fork_server_process import Preloader
@@ -68,7 +69,7 @@ preloader = Preloader(["library", "json"])
 preloader.import_next()
 print(preloader.problem())
 """
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert problem in process.stdout, process.stderr
 
 

@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fixtures.processes import wait_until
 
 import stagebook
 from stagebook.executor.kernels import fork_server
 from stagebook.model.record import AttemptStatus as A
+
+pytestmark = pytest.mark.slow
 
 PROBE = """
 import gc, json, locale, logging, os, signal, sys, threading, warnings
@@ -110,9 +113,9 @@ def test_another_kernelspec_starts_afresh(attempt, shared_server, tmp_path, monk
     assert "kernel: cold, kernelspec 'Own' is not a plain ipykernel" in log
 
 
-def test_a_fork_server_reports_its_state_and_can_be_stopped(own_server, attempt):
-    attempt(own_server(["narwhals"]), "1")
-    (facts,) = fork_server.running_servers()
+def test_a_fork_server_reports_its_state_and_can_be_stopped(own_server):
+    own_server(["narwhals"])
+    (facts,) = wait_until(fork_server.running_servers)
     assert facts["problem"] is None
     assert facts["workers"] == []
     assert facts["rss_bytes"] > 10_000_000
@@ -120,12 +123,11 @@ def test_a_fork_server_reports_its_state_and_can_be_stopped(own_server, attempt)
     assert fork_server.running_servers() == []
 
 
-@pytest.mark.parametrize("name", ["socket", "folder"])
-def test_its_files_are_private(own_server, attempt, name):
-    attempt(own_server(), "1")
+def test_its_files_are_private(module_server):
+    wait_until(fork_server.running_servers)
     folder = fork_server.socket_folder()
-    path = folder if name == "folder" else next(folder.glob("*.socket"))
-    assert path.stat().st_mode & 0o077 == 0
+    for path in (folder, *folder.glob("*.socket")):
+        assert path.stat().st_mode & 0o077 == 0
 
 
 def test_code_of_the_kit_that_has_changed_is_never_served_stale(own_server, attempt, tmp_path, monkeypatch):
