@@ -1,6 +1,7 @@
 """The shipped pipeline on the real year gives equal tables, metrics and verdicts on every engine.
 
-The run on pandas was killed and resumed (`tests/pipeline/test_flightdelay.py`); the others ran without a break.
+The run on pandas was killed and resumed (`tests/pipeline/test_flightdelay.py`); the others ran without a break. Spark's
+takes minutes and is part of the campaign; by default `tests/pipeline/test_emulated_job.py` compares it on every sixth flight.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from stagebook.delta.pandas_engine import LocalEngine
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RealYear = Callable[[str], RealYearRun]
-COMPARED_ENGINES = ("spark", "polars")
+COMPARED_ENGINES = (pytest.param("spark", marks=pytest.mark.campaign), "polars")
 ENGINES = (*COMPARED_ENGINES, "pandas")
 """Slowest first: another worker may be running pandas meanwhile."""
 

@@ -1,6 +1,6 @@
 """The shipped pipeline as an exported job, run by the emulator, gives the results of the local run.
 
-`prod.yaml` runs once locally, and its bundle once for each `execute_with`, all on every sixth flight. Catalog and
+`prod.yaml` runs once locally, on pandas, and its bundle on Spark, all on every sixth flight. Catalog and
 schema are the target's, as in a deployment; Spark's built-in catalog is called `spark_catalog`.
 """
 
@@ -25,6 +25,7 @@ from emulator.schedule import JobResult, JobRun, run
 from emulator.workspace import Workspace
 from fixtures import sampled_flights
 from fixtures.comparison import assert_same_rows, differences
+from fixtures.processes import HANG_SECONDS
 from fixtures.real_year import ROOT
 
 from flightdelay import schema
@@ -35,7 +36,8 @@ from stagebook.spark.engine import SparkEngine
 
 pytestmark = [pytest.mark.emulator, pytest.mark.timeout(900)]
 
-EXECUTE_WITH = ("notebook", "papermill")
+EXECUTE_WITH = ("notebook", pytest.param("papermill", marks=pytest.mark.campaign))
+"""A small pipeline is executed with both, in `test_emulated_failure.py`."""
 STAGES = ["data_prep", "feature_build", "train", "validate", "register_model", "deploy"]
 JOB_RUN = JobRun(run_id=20260301, started_at=datetime(2026, 3, 1, 2, 30, tzinfo=UTC))
 LOCATION_SCRAPS = {"model", "model_name", "model_card", "consumer_schema"}
@@ -98,23 +100,14 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def local(flights: Path, spark: SparkEngine, tmp_path_factory: pytest.TempPathFactory) -> Local:
+def local(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Local:
     folder = tmp_path_factory.mktemp("local")
     locations = ["--runs-dir", str(folder / "runs"), "--warehouse", str(folder / "warehouse")]
-    command = [
-        str(ROOT / "runners/run_pipeline.py"),
-        "--params",
-        "prod.yaml",
-        "--run-id",
-        "local",
-        "--retries",
-        "0",
-        *locations,
-    ]
-    assert spark.session, "all runs share one server"
+    words = ["--params", "prod.yaml", "--engine", "pandas", "--run-id", "local", "--retries", "0"]
+    command = [str(ROOT / "runners/run_pipeline.py"), *words, *locations]
     environment = {**os.environ, "PYTHONPATH": str(flights)}
     process = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS
     )
     assert process.returncode == 0, process.stderr
     return Local(folder)
