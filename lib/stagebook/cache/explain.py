@@ -15,6 +15,7 @@ def differences(before: CacheKeyInputs, current: CacheKeyInputs, packages: "Pack
         *_cells(before.cells, current.cells),
         *_modules(before.modules, current.modules),
         *_tables(before.tables, current.tables),
+        *_variables(before.variables, current.variables),
         *([f"engine {before.engine} → {current.engine}"] if before.engine != current.engine else []),
         *([_environment(packages)] if before.environment != current.environment else []),
         *(["its tables are elsewhere now"] if before.stage != current.stage else []),
@@ -81,6 +82,12 @@ def _tables(before: Mapping[str, TableState], current: Mapping[str, TableState])
         elif old.content != new.content:
             made_anew = " (made anew)" if old.version == new.version else ""
             yield f"table `{name}` {old.version} → {new.version}{made_anew}"
+
+
+def _variables(before: Mapping[str, str], current: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(before.keys() | current.keys()):
+        if before.get(name, "") != current.get(name, ""):
+            yield f"environment variable `{name}` changed"
 
 
 def _environment(packages: Packages | None) -> str:

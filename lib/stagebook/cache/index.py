@@ -1,6 +1,7 @@
 """Which run has the result of a key: one small file a key, derived from the journals and lost without harm."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +13,16 @@ FOLDER = ".results"
 
 @dataclass(frozen=True)
 class CachedResult:
-    """The run that has a result; `accepted` says that a person took it for current although something had changed."""
+    """The run that has a result.
+
+    `accepted` says that a person took it for current although something had changed; `files` and `observed` are the
+    digests of files as of then (None: as the result has them).
+    """
 
     run_id: str
     accepted: bool = False
+    files: Mapping[str, str] | None = None
+    observed: Mapping[str, str] | None = None
 
 
 def remember(runs: Path, key: str, cached: CachedResult) -> None:

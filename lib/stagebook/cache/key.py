@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Self
 
-FORMAT = 2
+FORMAT = 3
 """Part of every key: results of a kit that counted other things are not taken."""
 
 
@@ -24,8 +24,9 @@ class CacheKeyInputs:
 
     `stage` says whose result it is: pipeline, stage and where its tables are. `cells` are digests of the
     notebook's code cells (empty: comments alone), `parameters` the values that the notebook sees, its own
-    defaults included. `modules` are the project's own that its imports reach, `tables` what it reads.
-    `engine` is what was asked for, `environment` a digest of Python and all packages.
+    defaults included. `modules` is the project's own code that it reaches, `tables` what it reads. `engine` is what
+    was asked for, `environment` a digest of Python and all packages. `variables` has digests of the values of the
+    environment variables that it reads (empty: not set).
     """
 
     stage: tuple[str, ...]
@@ -35,6 +36,7 @@ class CacheKeyInputs:
     engine: str
     environment: str
     tables: Mapping[str, TableState] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -47,6 +49,7 @@ class CacheKeyInputs:
             "modules": self.modules,
             "engine": self.engine,
             "environment": self.environment,
+            "variables": self.variables,
             "tables": {name: table.content for name, table in self.tables.items()},
         }
         return blake2b(canonical(value).encode(), digest_size=16).hexdigest()

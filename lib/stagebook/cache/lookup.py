@@ -1,5 +1,6 @@
 """Cache lookups: the key of a stage's result as of now, the earlier run that has it, or why the stage has to run."""
 
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -9,8 +10,12 @@ from typing import Any, Protocol, Self
 from stagebook import atomic
 from stagebook.cache import index, validity
 from stagebook.cache.explain import Packages, differences
+from stagebook.cache.files import named_files
 from stagebook.cache.index import CachedResult
 from stagebook.cache.key import CacheKeyInputs, TableState
+from stagebook.cache.observed import ACCESS, AccessReport, changes, current_digests, observe
+from stagebook.cache.sources.parse import file_names
+from stagebook.cache.sources.source import Unknown, UnknownKind, digest_of
 from stagebook.cache.sources.store import SourceCache
 from stagebook.cache.stage_code import CodeReader
 from stagebook.cache.validity import AliasLookup, TableStates
@@ -18,6 +23,7 @@ from stagebook.config import dbutils_inputs
 from stagebook.config.references import holds_reference, resolve
 from stagebook.costs import bill
 from stagebook.errors import ConfigError
+from stagebook.model.context import REGISTRY
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import RunRecord
 from stagebook.runs.folders import RunFolder
@@ -62,6 +68,15 @@ class AttemptSnapshot:
     files: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class _NewestKey:
+    """What the key of a stage's newest result was made of; `changed` is what changed while it was computed."""
+
+    key_inputs: CacheKeyInputs
+    packages: Packages
+    changed: str | None
+
+
 class ResultCache:
     """Results of earlier runs, looked up for the stages of one run.
 
@@ -96,6 +111,7 @@ class ResultCache:
             modules=code.reached.modules,
             engine=stage.engine or self.pipeline.engine,
             environment=self.environment["sha256"],
+            variables={name: _variable(name) for name in self._variables(stage)},
             tables={name: self._table_state(name, version) for name, version in sorted(versions.items())},
         )
 
@@ -105,8 +121,11 @@ class ResultCache:
         record = self.history.of(cached.run_id) if cached else None
         if cached is None or record is None or not _has_result(record, stage.name):
             return CacheLookup(self._miss_reason(stage, key_inputs))
-        files = self._named_files(stage, key_inputs)
-        if invalid := validity.invalid_reason(stage, record, self.pipeline, self._tables, files, self._aliases):
+        changed_files = self._changed_files(stage, key_inputs, record, cached)
+        invalid = validity.invalid_reason(stage, record, self.pipeline, self._tables, self._aliases, changed_files)
+        if invalid is None and not cached.accepted:
+            invalid = self._unknown(stage, record)
+        if invalid is not None:
             return CacheLookup(invalid)
         result = recorded_result(record, stage.name)
         origin = result["reuse"]["run_id"]
@@ -118,14 +137,14 @@ class ResultCache:
         newest = self._newest_key(stage)
         if newest is None:
             return "no earlier result"
-        before, packages = newest
+        before = newest.key_inputs
         unresolved = {name for name, value in stage.parameters.items() if holds_reference(value)}
         settled = {name: value for name, value in stage.parameters.items() if name not in unresolved}
         now = self.key_inputs(stage, settled, {})
         unresolved |= {name for name in before.parameters if dbutils_inputs.is_task_value(name)}
         unchanged = {name: before.parameters[name] for name in unresolved if name in before.parameters}
         now = replace(now, parameters={**now.parameters, **unchanged}, tables=before.tables)
-        return next(iter(differences(before, now, packages)), None)
+        return next(iter(differences(before, now, newest.packages)), None)
 
     def begin_attempt(
         self, stage: Stage, parameters: Mapping[str, Any], versions: Mapping[str, int], path: Path
@@ -137,33 +156,36 @@ class ResultCache:
         return AttemptSnapshot(key_inputs, self._named_files(stage, key_inputs))
 
     def end_attempt(
-        self,
-        stage: Stage,
-        snapshot: AttemptSnapshot,
-        origin: tuple[str, int],
-        registry_usage: Path,
-        outputs: Mapping[str, int],
+        self, stage: Stage, snapshot: AttemptSnapshot, folder: RunFolder, n: int, outputs: Mapping[str, int]
     ) -> dict[str, Any]:
         """What a later run needs to take the result of an attempt that has succeeded.
 
         `key` is None where code or files changed while it ran: nobody can say which of both it has used.
 
         Args:
-            origin: run id and number of the attempt.
-            registry_usage: the file in which the attempt noted how it used the model registry.
+            folder: of the run.
+            n: the attempt's number.
             outputs: the versions that it committed, by table.
         """
         self.code.refresh()
         begun, files = snapshot.key_inputs, self._named_files(stage, snapshot.key_inputs)
         ended = replace(self.key_inputs(stage, {}, {}), parameters=begun.parameters, tables=begun.tables)
-        same_files = all(files.get(name) == digest for name, digest in snapshot.files.items())
+        changed = [f"file `{name}`" for name, digest in snapshot.files.items() if files.get(name) != digest]
+        changed += [] if ended.key == begun.key else ["its code"]
+        report = AccessReport.read(folder.attempt(stage.name, n, ACCESS))
+        observed = report and observe(
+            report, stage.notebook.parent, self.code.read(stage.notebook).reached.paths, self.code.digest
+        )
         return {
-            "key": begun.key if ended.key == begun.key and same_files else None,
-            "run_id": origin[0],
-            "attempt": origin[1],
+            "key": None if changed else begun.key,
+            "changed": changed[0] if changed else None,
+            "run_id": folder.run_id,
+            "attempt": n,
             "outputs": {name: self._tables.identity(name, version) for name, version in outputs.items()},
             "files": files,
-            "registry": atomic.read_json(registry_usage),
+            "observed": observed and dict(observed.digests),
+            "unknown": [list(item) for item in observed.unknown] if observed else None,
+            "registry": atomic.read_json(folder.attempt(stage.name, n, REGISTRY)),
         }
 
     def remember(self, reusable: Mapping[str, Any], run_id: str) -> None:
@@ -191,10 +213,22 @@ class ResultCache:
         counted = {**parameters, **dbutils_inputs.as_parameters(values)}
         key_inputs = self.key_inputs(stage, counted, versions_read(stage, newest_versions, outputs))
         newest = self._newest_key(stage)
-        changes = differences(newest[0], key_inputs, newest[1]) if newest else ["what it depended on was not recorded"]
-        if changes:
-            index.remember(self.pipeline.paths.runs, key_inputs.key, CachedResult(record.run_id, accepted=True))
-        return record.run_id, ", ".join(changes) or None
+        reasons = ["what it depended on was not recorded"]
+        if newest is not None:
+            reasons = differences(newest.key_inputs, key_inputs, newest.packages)
+        reasons += self._changed_files(stage, key_inputs, record, CachedResult(record.run_id))
+        if not reasons and (unknown := self._unknown(stage, record)):
+            reasons = [unknown]
+        if reasons:
+            observed = record.stages[stage.name].reuse.get("observed")
+            accepted = CachedResult(
+                record.run_id,
+                accepted=True,
+                files=self._named_files(stage, key_inputs),
+                observed=None if observed is None else current_digests(observed, self.code.digest),
+            )
+            index.remember(self.pipeline.paths.runs, key_inputs.key, accepted)
+        return record.run_id, ", ".join(reasons) or None
 
     def _table_state(self, name: str, version: int) -> TableState:
         """A table whose log does not tell its content equals no other, not even itself."""
@@ -204,14 +238,18 @@ class ResultCache:
         newest = self._newest_key(stage)
         if newest is None:
             return "no earlier result"
-        changes = differences(newest[0], key_inputs, newest[1])
-        remainder = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
-        return f"{changes[0]}{remainder}" if changes else "its last result was not kept as current"
+        reasons = differences(newest.key_inputs, key_inputs, newest.packages)
+        if not reasons and newest.changed:
+            return f"{newest.changed} changed while it ran"
+        if not reasons:
+            return "its last result is no longer indexed"
+        remainder = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        return f"{reasons[0]}{remainder}"
 
     def _newest_record(self, stage: Stage) -> RunRecord | None:
         return next((record for record in self.history if _has_result(record, stage.name)), None)
 
-    def _newest_key(self, stage: Stage) -> tuple[CacheKeyInputs, Packages] | None:
+    def _newest_key(self, stage: Stage) -> _NewestKey | None:
         """What the key of the stage's newest result was made of, if that was recorded."""
         record = self._newest_record(stage)
         if record is None:
@@ -221,11 +259,52 @@ class ResultCache:
         value = atomic.read_json(folder.attempt(stage.name, reusable["attempt"], KEY_INPUTS))
         if value is None:
             return None
-        return CacheKeyInputs.from_json(value), Packages(_packages(record), dict(self.environment["packages"]))
+        packages = Packages(_packages(record), dict(self.environment["packages"]))
+        return _NewestKey(CacheKeyInputs.from_json(value), packages, reusable.get("changed"))
 
     def _named_files(self, stage: Stage, key_inputs: CacheKeyInputs) -> dict[str, str]:
-        named = self.code.read(stage.notebook).reached.files
-        return validity.named_files(stage, named, key_inputs.parameters)
+        reached, parameters = self.code.read(stage.notebook).reached, key_inputs.parameters
+        names = {*reached.files, *file_names(dict(parameters))}
+        declared = named_files(self.pipeline.paths.root, (), stage.depends_on_files, {})
+        return named_files(stage.notebook.parent, names, reached.folders, parameters) | declared
+
+    def _changed_files(
+        self, stage: Stage, key_inputs: CacheKeyInputs, record: RunRecord, cached: CachedResult
+    ) -> Iterator[str]:
+        """What has changed of the files that the stage names, and of what it was seen to ask for."""
+        reuse = record.stages[stage.name].reuse
+        files = reuse["files"] if cached.files is None else cached.files
+        yield from validity.file_changes(files, self._named_files(stage, key_inputs))
+        observed = (reuse.get("observed") if cached.observed is None else cached.observed) or {}
+        yield from changes(observed, current_digests(observed, self.code.digest))
+
+    def _variables(self, stage: Stage) -> list[str]:
+        return sorted({*self.code.read(stage.notebook).reached.environment, *(stage.reads_environment or ())})
+
+    def _unknown(self, stage: Stage, record: RunRecord) -> str | None:
+        """Why nobody can tell whether a result would be the same today; None if that can be told, or is vouched for."""
+        if stage.reuse == "trusted":
+            return None
+        observed = record.stages[stage.name].reuse.get("unknown")
+        unknown = list(self.code.read(stage.notebook).reached.unknown)
+        if observed is None:
+            unknown.append(Unknown(UnknownKind.FILES, "its kernel does not report what it opens"))
+        else:
+            unknown = [item for item in unknown if item.kind is not UnknownKind.FILES]
+            unknown += [Unknown(UnknownKind(kind), text, place) for kind, text, place in observed]
+        settled = set[UnknownKind]()
+        if stage.depends_on_files:
+            settled |= {UnknownKind.FILES, UnknownKind.OPAQUE_FILES}
+        if stage.reads_environment is not None:
+            settled.add(UnknownKind.ENVIRONMENT)
+        reasons = [str(item) for item in unknown if item.kind not in settled]
+        return f"cannot be told: {reasons[0]}" if reasons else None
+
+
+def _variable(name: str) -> str:
+    """A digest of an environment variable's value, which may be a secret; empty if it is not set."""
+    value = os.environ.get(name)
+    return "" if value is None else digest_of(value)
 
 
 def writers_of_inputs(pipeline: Pipeline, stage: Stage) -> list[str]:

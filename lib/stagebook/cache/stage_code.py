@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stagebook.cache.sources.modules import ModuleFinder, ReachedModules, project_roots
+from stagebook.cache.sources.modules import ModuleFinder, ReachedCode, project_roots
 from stagebook.cache.sources.store import SourceCache
 from stagebook.notebooks.outline import outline
 from stagebook.notebooks.read import content
@@ -17,7 +17,7 @@ class StageCode:
 
     cells: tuple[str, ...]
     defaults: Mapping[str, Any]
-    reached: ReachedModules
+    reached: ReachedCode
 
 
 class CodeReader:
@@ -39,6 +39,13 @@ class CodeReader:
             own = self._cache.notebook(content(notebook), lambda: outline(notebook))
             codes[notebook] = StageCode(own.cells, own.defaults, finder.reached_by(own.combined, notebook.parent))
         return codes[notebook]
+
+    def digest(self, module: Path) -> str:
+        """The digest of a module's syntax tree; empty if there is no such file."""
+        try:
+            return self._cache.source(module.read_bytes()).digest
+        except OSError:
+            return ""
 
     def may_call_mlflow(self, notebook: Path) -> bool:
         """Whether the notebook or the project's code below it may call MLflow by itself, not through `stage`."""

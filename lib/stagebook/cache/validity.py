@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from stagebook.cache.explain import expected_aliases, registry_changes
 from stagebook.cache.key import RegistryUse
-from stagebook.cache.sources.parse import digest_of, file_names
+from stagebook.cache.sources.parse import file_names
 from stagebook.errors import StagebookError
 from stagebook.model.pipeline import Pipeline, Stage, Tracking
 from stagebook.model.record import RunRecord
@@ -40,28 +40,21 @@ def invalid_reason(
     record: RunRecord,
     pipeline: Pipeline,
     tables: TableStates,
-    files: Mapping[str, str],
     aliases: AliasLookup,
+    changed_files: Iterable[str],
 ) -> str | None:
     """Why the result that a record has of a stage no longer holds; None where it does.
 
     Args:
-        files: the files that the stage names, with their digests as of now.
+        changed_files: what `file_changes` says.
     """
     reasons = (
         *_tables(stage, record, pipeline, tables),
-        *_files(record.stages[stage.name].reuse["files"], files),
+        *changed_files,
         *_saved_files(record.stages[stage.name].scraps, pipeline.paths.warehouse / "volumes"),
         *_registry(stage, record, pipeline, aliases),
     )
     return next(iter(reasons), None)
-
-
-def named_files(stage: Stage, named: Iterable[str], parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Name → digest of the files that exist under names that stand in the code or in the parameters."""
-    names = sorted({*named, *file_names(dict(parameters))})
-    paths = {name: stage.notebook.parent / name for name in names}
-    return {name: digest_of(path.read_bytes()) for name, path in paths.items() if path.is_file()}
 
 
 def _tables(stage: Stage, record: RunRecord, pipeline: Pipeline, tables: TableStates) -> Iterator[str]:
@@ -78,7 +71,8 @@ def _tables(stage: Stage, record: RunRecord, pipeline: Pipeline, tables: TableSt
             yield f"table `{name}` {version} → {newest}"
 
 
-def _files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+def file_changes(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """What of the files that a stage names has changed; both are their digests."""
     for name in sorted(before.keys() | now.keys()):
         if name not in now:
             yield f"file `{name}` is gone"

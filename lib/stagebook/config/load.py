@@ -153,7 +153,9 @@ def _stage(
         engine=flags.engine or spec.engine,
         work=tuple(spec.work),
         table_reads=_table_reads(spec),
-        reuse=spec.reuse == "auto",
+        reuse=spec.reuse,
+        depends_on_files=tuple(spec.depends_on_files),
+        reads_environment=None if spec.reads_environment is None else tuple(spec.reads_environment),
         kernel=spec.kernel or defaults.kernel or "auto",
         pools=dict(spec.pools),
     )

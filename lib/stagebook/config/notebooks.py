@@ -74,7 +74,6 @@ def with_dbutils_inputs(stage: Stage, notebook: NotebookInterface, engine: str) 
     return replace(
         stage,
         engine="spark" if usage.uses_spark and (stage.engine or engine) == "auto" else stage.engine,
-        reuse=stage.reuse and usage.untracked is None,
         dbutils_inputs=DbutilsInputs(injected, usage.task_values, usage.untracked),
     )
 

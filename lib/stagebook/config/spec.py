@@ -131,10 +131,22 @@ class StageSpec(RetrySpec):
         description="The engine that computes on this stage's tables. Default: `tables.engine`.",
         examples=["polars"],
     )
-    reuse: Literal["auto", "never"] = Field(
+    reuse: Literal["auto", "never", "trusted"] = Field(
         default="auto",
-        description="`auto` reuses the result of an earlier run if nothing has changed; `never` always runs the stage.",
+        description="`auto` takes the result of an earlier run if nothing has changed, and runs the stage if that"
+        " cannot be told; `never` always runs it; `trusted` takes the result also if it cannot be told.",
         examples=["never"],
+    )
+    depends_on_files: list[str] = Field(
+        default_factory=list,
+        description="Files that the stage reads without naming them in its code, as paths from the project's root with"
+        " `*` for any text, or folders. They count by content, and nothing else that it opens makes it run.",
+        examples=[["data/*.csv", "models/"]],
+    )
+    reads_environment: list[str] | None = Field(
+        default=None,
+        description="Environment variables that the stage reads without naming them in its code.",
+        examples=[["AWS_REGION"]],
     )
     idempotent: bool | None = Field(
         default=None,

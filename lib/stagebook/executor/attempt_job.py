@@ -1,6 +1,7 @@
 """From a stage and its inputs to the job of one attempt: paths, parameters, environment, and context file."""
 
 from stagebook import atomic
+from stagebook.cache.observed import ACCESS
 from stagebook.config import dbutils_inputs
 from stagebook.executor.job import Job, UpcomingAttempt
 from stagebook.executor.spark_server import SparkEndpoint
@@ -51,6 +52,11 @@ def attempt_job(
         label={"run_id": folder.run_id, "stage": stage.name, "attempt": n, "notebook": str(stage.notebook)},
         timeout_seconds=stage.retry.timeout.total_seconds() if stage.retry.timeout else None,
         is_databricks=stage.dbutils_inputs is not None,
+        access_report={
+            "file": str(folder.attempt(stage.name, n, ACCESS)),
+            "root": str(paths.root),
+            "ignored": [str(paths.runs), str(paths.warehouse), str(paths.tables)],
+        },
     )
 
 

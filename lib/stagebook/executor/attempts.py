@@ -13,7 +13,6 @@ from stagebook.executor.retry import should_retry, wait_seconds
 from stagebook.executor.run_context import RunContext
 from stagebook.executor.stage_inputs import StageInputs, engine_of
 from stagebook.executor.supervise import run_attempt
-from stagebook.model.context import REGISTRY
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import AttemptStatus, StageStatus
 
@@ -180,13 +179,8 @@ def _settle(stage_run: _StageRun, outcome: Outcome, reason: str, snapshot: Attem
     commits = {name: context.tables.committed(name, run_id=run_id, stage=stage.name) for name in stage.writes}
     outputs = {name: commit.to_json() for name, commit in commits.items() if commit}
     n = recorder.record.stages[stage.name].attempts[-1].n
-    reusable = context.cache.end_attempt(
-        stage,
-        snapshot,
-        (run_id, n),
-        folder.attempt(stage.name, n, REGISTRY),
-        {name: output["version"] for name, output in outputs.items()},
-    )
+    versions = {name: output["version"] for name, output in outputs.items()}
+    reusable = context.cache.end_attempt(stage, snapshot, folder, n, versions)
     recorder.emit(
         "stage_settled",
         stage=stage.name,

@@ -12,7 +12,8 @@ class Job:
     """One attempt: execute `notebook` with `parameters`, save it at `output`.
 
     `timeout_seconds` bounds the whole attempt; `folder` is the kernel's working directory; `is_databricks` says that
-    the notebook was written for Databricks.
+    the notebook was written for Databricks. `access_report` is what the kernel's report of what it opens needs: its
+    file, the project's folder, and folders that do not count.
     """
 
     notebook: str
@@ -23,6 +24,7 @@ class Job:
     label: dict[str, Any]
     timeout_seconds: float | None = None
     is_databricks: bool = False
+    access_report: dict[str, Any] | None = None
 
     def to_line(self) -> str:
         return json.dumps(asdict(self)) + "\n"

@@ -48,8 +48,9 @@ class AttemptExecution:
     """One attempt in this process: where its output goes, how long it may take, what happened.
 
     `prespawned` is a forked kernel that waits for its command, `prestarted` one that has answered. `deadline` is a
-    `time.monotonic()` value. `oom_kills` are those of the machine before this attempt. `running` is the number of the
-    code cell under way. `broken` is an error's type and message, where the kernel stopped answering.
+    `time.monotonic()` value. `access_report` is as in `Job`. `oom_kills` are those of the machine before this attempt.
+    `running` is the number of the code cell under way. `broken` is an error's type and message, where the kernel
+    stopped answering.
     """
 
     output: Path
@@ -59,6 +60,7 @@ class AttemptExecution:
     report: Callable[[CellProgress], None]
     prespawned: "PrespawnedKernel | None" = None
     prestarted: PrestartedKernel | None = None
+    access_report: dict[str, Any] | None = None
     deadline: float | None = None
     oom_kills: int = field(default_factory=oom_kills)
     running: int | None = None
@@ -135,8 +137,18 @@ class StageClient(PapermillNotebookClient):
         execution: AttemptExecution = self.nb_man.execution
         assert execution.manager
         execution.manager.is_idle = False
+        if execution.access_report is not None:
+            self._begin_access_report(execution.access_report)
         self._execute_cells(execution)
         execution.manager.is_idle = True
+
+    def _begin_access_report(self, arguments: dict[str, Any]) -> None:
+        """Let the kernel report what it opens; one of another environment or language does not."""
+        if self.nb.metadata.kernelspec.get("language", "python") == "python":
+            code = f"from stagebook.executor.kernels import access_report\naccess_report.begin(**{arguments!r})"
+            assert self.kc is not None
+            # Nobody waits for the reply: the kernel takes requests in their order.
+            self.kc.execute(code, silent=True, store_history=False, stop_on_error=False)
 
     def _execute_cells(self, execution: AttemptExecution) -> None:
         names = headings(self.nb)

@@ -93,6 +93,7 @@ def execute(
         report=report,
         prespawned=prespawned,
         prestarted=prestarted,
+        access_report=job.access_report,
         deadline=None if job.timeout_seconds is None else time.monotonic() + job.timeout_seconds,
     )
     threading.Thread(target=_watch_stdin, args=(execution,), daemon=True).start()

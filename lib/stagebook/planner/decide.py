@@ -135,9 +135,10 @@ def _reason_to_run_anyway(stage: Stage, request: RunRequest, forced: set[str]) -
     """Why a stage runs whatever an earlier run has; None where that is asked."""
     if stage.name in forced:
         return "forced"
-    if stage.dbutils_inputs is not None and stage.dbutils_inputs.untracked is not None:
-        return f"what its notebook reads by {stage.dbutils_inputs.untracked} cannot be seen"
-    if not stage.reuse:
+    untracked = None if stage.dbutils_inputs is None else stage.dbutils_inputs.untracked
+    if untracked is not None and stage.reuse != "trusted":
+        return f"cannot be told: its notebook may read anything by {untracked}"
+    if stage.reuse == "never":
         return "its `reuse` is never"
     return None if request.reuse else "asked for by --no-reuse"
 

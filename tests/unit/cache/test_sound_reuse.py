@@ -1,8 +1,10 @@
 """Random edits, held against the truth: no result is ever taken that a run of everything would not give.
 
-Notebooks run in this process, without kernels, so that an edit takes a thirtieth of a second; all that decides is real.
+Notebooks run in IPython in this process, without kernels, so that an edit takes a tenth of a second; all that decides
+is real.
 """
 
+import contextlib
 import json
 import sys
 import threading
@@ -11,6 +13,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
 from stagebook.cache.lookup import ResultCache
 from stagebook.cache.sources.store import SourceCache
@@ -19,6 +23,8 @@ from stagebook.config.load import load
 from stagebook.config.request import RunRequest
 from stagebook.executor import attempts
 from stagebook.executor.job import Outcome
+from stagebook.executor.kernels import access_report
+from stagebook.executor.kernels.access_report import AccessReport
 from stagebook.executor.pools import Pools
 from stagebook.executor.run_all import run_all
 from stagebook.executor.run_context import Limits, RunContext
@@ -42,19 +48,28 @@ stages:
     parameters: {{a: "{{{{tasks.left.values.left}}}}", b: "{{{{tasks.right.values.right}}}}", shift: {shift}}}
 """
 NOTEBOOKS = {
-    "load": ("scale: int = 1", "from own import shared", "glue('loaded', scale * table('raw') + shared.base() + {number})"),
-    "left": ("loaded: int = 0", "from own.lefty import twice", "glue('left', twice(loaded) + {number})"),
-    "right": ("loaded: int = 0", "rate = int(open('rate.txt').read())", "glue('right', loaded % 7 + rate + {number})"),
-    "both": ("a: int = 0\nb: int = 0\nshift: int = 0", "import importlib\nshared = importlib.import_module('own.shared')",
-             "glue('both', a * 10 + b + shift + shared.base() + {number})"),
+    "load": ("scale: int = 1", "import os\nfrom own import shared\nday = 'b'",
+             "loaded = scale * table('raw') + shared.base() + int(open('parts/' + day + '.txt').read())\n"
+             "glue('loaded', loaded + len(os.listdir('parts')) + {number})"),
+    "left": ("loaded: int = 0", "%run helper.py\nfrom own.lefty import twice", "glue('left', twice(loaded) + helped + {number})"),
+    "right": ("loaded: int = 0", "rate = int(open('rate.txt').read())\nprinted = !python tool.py\nimport os",
+              "glue('right', loaded % 7 + rate + int(printed[0]) * int(os.environ['FACTOR']) + {number})"),
+    "both": ("a: int = 0\nb: int = 0\nshift: int = 0",
+             "import importlib, subprocess\nshared = importlib.import_module('own.shared')\n"
+             "shell = int(subprocess.run('cat shell.txt', shell=True, capture_output=True).stdout)",
+             "glue('both', a * 10 + b + shift + shared.base() + shell + {number})"),
 }  # fmt: skip
-MODULES = {
-    "own/__init__.py": "",
-    "own/shared.py": "import json\nfrom pathlib import Path\n\ndef base():\n    return {number}",
-    "own/lefty.py": "def twice(x):\n    from own import deep\n    return 2 * x + deep.OFFSET + {number}",
-    "own/deep.py": "OFFSET = {number}",
-    "own/unused.py": "NOTHING = {number}",
+FILES = {
+    "lib/own/__init__.py": "",
+    "lib/own/shared.py": "import json\nfrom pathlib import Path\n\ndef base():\n    return {number}",
+    "lib/own/lefty.py": "def twice(x):\n    from own import deep\n    return 2 * x + deep.OFFSET + {number}",
+    "lib/own/deep.py": "OFFSET = {number}",
+    "lib/own/unused.py": "NOTHING = {number}",
+    "notebooks/helper.py": "from own import helped_by\nhelped = helped_by.NUMBER + {number}",
+    "lib/own/helped_by.py": "NUMBER = {number}",
+    "notebooks/tool.py": "print({number})",
 }
+DATA = ("rate.txt", "shell.txt", "parts/b.txt")
 
 
 class Tables:
@@ -76,11 +91,12 @@ class Tables:
 class World:
     """A project on the disk, with what can be changed of it."""
 
-    def __init__(self, root: Path):
-        self.root, self.tables = root, Tables()
-        self.numbers = dict.fromkeys([*NOTEBOOKS, *MODULES], 1)
+    def __init__(self, root: Path, monkeypatch):
+        self.root, self.tables, self.monkeypatch = root, Tables(), monkeypatch
+        self.numbers = dict.fromkeys([*NOTEBOOKS, *FILES], 1)
         self.looks = dict.fromkeys(self.numbers, 0)
-        self.scale, self.shift, self.rate = 1, 0, 5
+        self.data = dict.fromkeys(DATA, 5)
+        self.scale, self.shift, self.factor = 1, 0, 1
         self.write()
 
     def write(self) -> None:
@@ -93,10 +109,12 @@ class World:
                 f"# %%\n{'# why ' * look}\n{last.format(number=self.numbers[name])}{' ' * look}",
             ]
             self._put(f"notebooks/{name}.py", "\n\n".join(cells) + "\n")
-        for name, text in MODULES.items():
-            self._put(f"lib/{name}", f"# {'look ' * self.looks[name]}\n{text.format(number=self.numbers[name])}\n")
-        self._put("notebooks/rate.txt", str(self.rate))
+        for name, text in FILES.items():
+            self._put(name, f"# {'look ' * self.looks[name]}\n{text.format(number=self.numbers[name])}\n")
+        for name, number in self.data.items():
+            self._put(f"notebooks/{name}", str(number))
         self._put("params/p.yaml", PARAMS.format(scale=self.scale, shift=self.shift))
+        self.monkeypatch.setenv("FACTOR", str(self.factor))
 
     def _put(self, name: str, text: str) -> None:
         path = self.root / name
@@ -105,7 +123,7 @@ class World:
 
     def edit(self, chance: Random) -> str:
         """One random edit, of what matters or of what does not; says which."""
-        match chance.randrange(8):
+        match chance.randrange(10):
             case 0 | 1:
                 name = chance.choice(list(self.numbers))
                 self.numbers[name] = chance.randrange(4)
@@ -121,43 +139,68 @@ class World:
             case 6:
                 self.tables.versions.append(chance.randrange(3))
                 edited = "a commit to raw"
+            case 7:
+                self.factor, edited = chance.randrange(3), "FACTOR"
+            case 8:
+                name = f"parts/{chance.choice('acd')}.txt"
+                self.data[name], edited = 0, f"the file {name}"
             case _:
-                self.rate, edited = chance.randrange(3), "rate.txt"
+                name = chance.choice(DATA)
+                self.data[name], edited = chance.randrange(3), name
         self.write()
         return edited
 
 
-def execute(world: World, notebook: Path, parameters: dict, version: int | None) -> dict:
-    """The scraps of a notebook that runs in this process, with the project's modules loaded afresh."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
-        del sys.modules[name]
-    scraps: dict = {}
+class Kernel:
+    """IPython in this process, which reports what notebooks open as a kernel does."""
 
-    def open_beside_notebook(name):
-        return (notebook.parent / name).open()
+    def __init__(self):
+        self.shell = InteractiveShell.instance()
+        self.own_names = frozenset(self.shell.user_ns)
+        self.report: AccessReport | None = None
+        # A hook cannot be taken off again, and a frame of this file would pass for the notebook's code.
+        names = {"__name__": access_report.__name__, "kernel": self}
+        sys.addaudithook(eval("lambda *event: kernel.report and kernel.report.hook(*event)", names))
 
-    values = world.tables.versions
-    namespace = {
-        "glue": scraps.__setitem__,
-        "open": open_beside_notebook,
-        "table": lambda _: values[-1 if version is None else version],
-    }
-    for cell in outline(notebook).cells:
-        if cell.kind == "code":
-            exec(compile(cell.source, str(notebook), "exec"), namespace)
-            namespace |= parameters if "parameters" in cell.tags else {}
-    return scraps
+    def execute(self, world: World, notebook: Path, parameters: dict, version: int | None, report: Path | None) -> dict:
+        """The scraps of a notebook, with the project's modules loaded afresh."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
+            del sys.modules[name]
+        scraps: dict = {}
+        values = world.tables.versions
+        for name in self.shell.user_ns.keys() - self.own_names:
+            del self.shell.user_ns[name]
+        self.shell.push({"glue": scraps.__setitem__, "table": lambda _: values[-1 if version is None else version]})
+        cells = [cell for cell in outline(notebook).cells if cell.kind == "code"]
+        self.report = report and AccessReport(str(report), str(world.root), [str(world.root / "runs")])
+        try:
+            with contextlib.chdir(notebook.parent), capture_output():
+                for cell in cells:
+                    self.shell.run_cell(cell.source).raise_error()
+                    self.shell.push(parameters if "parameters" in cell.tags else {})
+        finally:
+            self.report = None
+        return scraps
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    kernel = Kernel()
+    yield kernel
+    InteractiveShell.clear_instance()
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
-    project = World(tmp_path)
+def world(tmp_path, monkeypatch, kernel):
+    project = World(tmp_path, monkeypatch)
+    project.kernel = kernel
     monkeypatch.syspath_prepend(str(tmp_path / "lib"))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def run_attempt(job, **_):
         inputs = json.loads(Path(job.environment[VARIABLE]).read_text())["inputs"]
-        scraps = execute(project, Path(job.notebook), job.parameters, inputs.get("raw"))
+        report = Path(job.access_report["file"])
+        scraps = kernel.execute(project, Path(job.notebook), job.parameters, inputs.get("raw"), report)
         return Outcome(AttemptStatus.SUCCEEDED, None, scraps)
 
     monkeypatch.setattr(attempts, "run_attempt", run_attempt)
@@ -196,13 +239,12 @@ def truth(world: World) -> dict[str, dict]:
             "right": lambda: {"loaded": scraps["load"]["loaded"]},
             "both": lambda: {"a": scraps["left"]["left"], "b": scraps["right"]["right"]},
         }[name]()
-        scraps[name] = execute(
-            world, world.root / "notebooks" / f"{name}.py", {**own.get(name, {}), **references}, None
-        )
+        parameters = {**own.get(name, {}), **references}
+        scraps[name] = world.kernel.execute(world, world.root / f"notebooks/{name}.py", parameters, None, None)
     return scraps
 
 
-@pytest.mark.parametrize("edits", [40, pytest.param(500, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("edits", [40, pytest.param(500, marks=[pytest.mark.campaign, pytest.mark.timeout(3600)])])
 def test_no_edit_leaves_a_stale_result_and_hardly_any_run_is_needless(world, monkeypatch, edits):
     monkeypatch.setattr("os.fsync", lambda _: None)
     chance, before = Random(20261125), None
@@ -226,12 +268,12 @@ def test_code_that_changes_while_its_stage_runs_is_not_taken_for_what_ran(world,
     def edited_meanwhile(job, **arguments):
         outcome = run_attempt(job, **arguments)
         if Path(job.notebook).stem == "left":
-            world.numbers["own/deep.py"] = 3
+            world.numbers["lib/own/deep.py"] = 3
             world.write()
         return outcome
 
     monkeypatch.setattr(attempts, "run_attempt", edited_meanwhile)
-    assert run(world, 0).stages["left"].scraps["left"] == 9, "2 x 3, and 1 of each place"
+    assert run(world, 0).stages["left"].scraps["left"] == 23, "2 x 9, and 1 of each place"
     monkeypatch.setattr(attempts, "run_attempt", run_attempt)
     record = run(world, 1)
     assert {name: stage.status.value for name, stage in record.stages.items()} == {

@@ -1,7 +1,5 @@
 """Whether the outputs of an earlier result still are as it left them."""
 
-from pathlib import Path
-
 import pytest
 
 from stagebook.cache import validity
@@ -42,8 +40,10 @@ def invalid_reason(pipeline, stage="make", tables=GOOD, files=None, aliases=None
     reuse = {"outputs": {"inner": "a", "outer": "c"}, "files": {}, "registry": None, **changes.pop("reuse", {})}
     result = StageRecord(stage, "n", [], StageStatus.SUCCEEDED, outputs=outputs, reuse=reuse, **changes)
     record = RunRecord("r", "p", "t", stages={stage: result})
-    registry = lambda tracking, model: aliases or {}  # noqa: E731
-    return validity.invalid_reason(pipeline.stages[stage], record, pipeline, tables, files or {}, registry)
+    changed_files = validity.file_changes(reuse["files"], files or {})
+    return validity.invalid_reason(
+        pipeline.stages[stage], record, pipeline, tables, lambda *_: aliases or {}, changed_files
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,3 @@ def test_the_registry_must_say_what_it_was_made_to_say(pipeline):
     assert invalid_reason(pipeline, aliases={"champion": "1"}, reuse={"registry": use}) is None
     assert invalid_reason(pipeline, aliases={"champion": "3"}, reuse={"registry": use}) == "`champion` of model m 1 → 3"
     assert invalid_reason(pipeline, reuse={"registry": {**use, "model": "old"}}) == "model old → m, or another registry"
-
-
-def test_files_are_looked_for_beside_the_notebook(tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/a.csv").write_text("1")
-    stage = Stage("s", tmp_path / "s.py")
-    digests = validity.named_files(stage, ["data/a.csv", "none.csv"], {"path": "data/a.csv", "more": [{"x": "s.txt"}]})
-    assert list(digests) == ["data/a.csv"]
-    Path(tmp_path / "s.txt").touch()
-    assert list(validity.named_files(stage, [], {"more": [{"x": "s.txt"}]})) == ["s.txt"]

@@ -180,7 +180,7 @@ def test_what_is_told_to_run_runs_whatever_stands(request_, why):
 
 def test_a_stage_that_never_reuses_runs():
     line = pipeline()
-    line = replace(line, stages={**line.stages, "prep": replace(line.stages["prep"], reuse=False)})
+    line = replace(line, stages={**line.stages, "prep": replace(line.stages["prep"], reuse="never")})
     steps = make_plan(line=line, cache=Cache(prep=result()))
     assert (steps.steps["prep"].action, steps.steps["prep"].reason) == ("run", "its `reuse` is never")
 

@@ -12,7 +12,8 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from stagebook.cache.sources.modules import ModuleFinder, project_roots
-from stagebook.cache.sources.parse import digest_of, parse
+from stagebook.cache.sources.parse import parse
+from stagebook.cache.sources.source import digest_of
 from stagebook.cache.sources.store import SourceCache
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))

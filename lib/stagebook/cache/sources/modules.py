@@ -1,7 +1,7 @@
-"""The project's own modules that a notebook's imports reach, directly or through others.
+"""The project's own code that a notebook reaches: modules that it imports and scripts that it runs, or that these do.
 
 An import counts at any level of the code. Installed packages are not followed, since the environment is part of the
-cache key. A module counts by its syntax tree; files other than Python in its package count by their bytes.
+cache key. Code counts by its syntax tree; files other than Python in its package count by their bytes.
 """
 
 import site
@@ -11,24 +11,34 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stagebook.cache.sources.parse import Import, Source, digest_of
+from stagebook.cache.sources.parse import shell_source
+from stagebook.cache.sources.source import Import, Source, Unknown, UnknownKind, digest_of
 from stagebook.cache.sources.store import SourceCache
+from stagebook.notebooks.outline import outline
+from stagebook.notebooks.read import content
 
 LARGEST_DATA_BYTES = 64 * 1024**2
 _NO_DATA = (".py", ".pyc", ".pyi", ".ipynb", ".md")
 
 
 @dataclass(frozen=True)
-class ReachedModules:
-    """What a notebook depends on: name → digest (`flightdelay.features`, `pkg/data.csv`), and texts like file names.
+class ReachedCode:
+    """What a notebook depends on through its own code and the project's.
 
-    `imported` are the top-level names that the notebook and the project's modules import, without those that
-    `stagebook`'s modules import; None if one of them computes a name.
+    `modules` has a digest by name (`flightdelay.features`, `pkg/data.csv`, the script `tools/clean.py`), `paths` are
+    the modules' files. `files` are texts that may be files' names, `folders` those that may also be folders, read
+    whole; `environment` are names of environment variables, and `unknown` is what cannot be told. `imported` are the
+    top-level names that the notebook and the project's modules import, without those that `stagebook`'s modules
+    import; None if one of them computes a name.
     """
 
     modules: Mapping[str, str]
     files: tuple[str, ...]
     imported: frozenset[str] | None
+    folders: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    paths: frozenset[Path] = frozenset()
 
 
 class ModuleFinder:
@@ -44,32 +54,79 @@ class ModuleFinder:
         self._sources: dict[Path, Source] = {}
         self._data: dict[Path, dict[str, str]] = {}
         self._trees: dict[Path, _ModuleTree] = {}
-        self._reached: dict[tuple[Source, Path], ReachedModules] = {}
+        self._reached: dict[tuple[Source, Path], ReachedCode] = {}
 
-    def reached_by(self, notebook: Source, folder: Path) -> ReachedModules:
-        """The modules and files of the project that a notebook in `folder` reaches."""
+    def reached_by(self, notebook: Source, folder: Path) -> ReachedCode:
+        """The modules, scripts and files of the project that a notebook in `folder` reaches."""
         if (notebook, folder) not in self._reached:
-            tree = self._trees.setdefault(folder, _ModuleTree((folder, *self.roots), self._source, self._package))
-            self._reached[notebook, folder] = self._follow(notebook, tree)
+            self._reached[notebook, folder] = self._follow(notebook, folder)
         return self._reached[notebook, folder]
 
-    def _follow(self, notebook: Source, tree: "_ModuleTree") -> ReachedModules:
+    def _follow(self, notebook: Source, folder: Path) -> ReachedCode:
         paths: dict[str, Path] = {}
-        pending = tree.targets(notebook, "")
+        scripts: dict[str, Source] = {}
+        sources: list[Source] = []
+        pending = [(notebook, self._tree(folder))]
+        while pending:
+            source, tree = pending.pop()
+            reached = [source, *self._modules(source, tree, paths)]
+            sources += reached
+            for name, in_process in _scripts_of(reached):
+                if name not in scripts and (path := folder / name).is_file():
+                    scripts[name] = self._script(path, name, in_process=in_process)
+                    pending.append((scripts[name], self._tree(path.parent)))
+        digests = {name: self._source(path).digest for name, path in paths.items()}
+        for package in {path.parent for path in paths.values() if (path.parent / "__init__.py").exists()}:
+            digests |= self._data_digests(package)
+        digests |= {name: script.digest for name, script in scripts.items()}
+        total = Source.union("", sources)
+        return ReachedCode(
+            modules=dict(sorted(digests.items())),
+            files=tuple(sorted({*total.files, *total.scripts, *total.programs})),
+            imported=None
+            if total.dynamic
+            else frozenset(statement.module.partition(".")[0] for statement in total.imports),
+            folders=total.folders,
+            environment=total.environment,
+            unknown=total.unknown,
+            paths=frozenset(paths.values()),
+        )
+
+    def _tree(self, folder: Path) -> "_ModuleTree":
+        return self._trees.setdefault(folder, _ModuleTree((folder, *self.roots), self._source, self._package))
+
+    def _modules(self, source: Source, tree: "_ModuleTree", paths: dict[str, Path]) -> list[Source]:
+        """Add the modules that a source loads, directly or through others, to `paths`, and give what they depend on.
+
+        The kit's own modules count, but not what they read: it records that itself.
+        """
+        sources = []
+        pending = tree.targets(source, "")
         while pending:
             name, path = pending.pop()
             if name not in paths:
                 paths[name] = path
                 pending += tree.imported_by(name, path)
-        if notebook.dynamic:
+                if name.partition(".")[0] != "stagebook":
+                    sources.append(self._source(path).at(f"`{name}`"))
+        if source.dynamic:
             for package in {name.partition(".")[0] for name in paths}:
                 paths |= dict(tree.modules_of(package))
-        digests = {name: self._source(path).digest for name, path in paths.items()}
-        for package in {path.parent for path in paths.values() if (path.parent / "__init__.py").exists()}:
-            digests |= self._data_digests(package)
-        files = {name for path in paths.values() for name in self._source(path).files} | set(notebook.files)
-        own = [self._source(path) for name, path in paths.items() if name.partition(".")[0] != "stagebook"]
-        return ReachedModules(dict(sorted(digests.items())), tuple(sorted(files)), _top_names([notebook, *own]))
+        return sources
+
+    def _script(self, path: Path, name: str, *, in_process: bool) -> Source:
+        """What a script depends on. What another process opens is not reported, so it must be named in the code."""
+        data = path.read_bytes()
+        first_line = data[:200].partition(b"\n")[0]
+        if path.suffix == ".ipynb":
+            source = self._cache.notebook(content(path), lambda: outline(path)).combined
+        elif path.suffix in (".py", ".ipy") or b"python" in first_line:
+            source = self._cache.source(data)
+        elif path.suffix in (".sh", ".bash") or first_line.endswith((b"/sh", b"bash")):
+            source = shell_source(data.decode("utf-8", "replace"))
+        else:
+            source = Source(digest_of(data), unknown=(Unknown(UnknownKind.OPAQUE_FILES, "is a program"),))
+        return (source if in_process else source.opaque()).at(f"`{name}`")
 
     def _source(self, path: Path) -> Source:
         if path not in self._sources:
@@ -87,11 +144,11 @@ class ModuleFinder:
         return self._data[package]
 
 
-def _top_names(sources: Sequence[Source]) -> frozenset[str] | None:
-    """The top-level names that the sources import; None if one of them computes a name."""
-    if any(source.dynamic for source in sources):
-        return None
-    return frozenset(statement.module.partition(".")[0] for source in sources for statement in source.imports)
+def _scripts_of(sources: Sequence[Source]) -> Iterator[tuple[str, bool]]:
+    """The scripts that the sources run, each with whether it runs in the notebook's own process."""
+    for source in sources:
+        yield from ((name, True) for name in source.scripts)
+        yield from ((name, False) for name in source.programs)
 
 
 class _ModuleTree:

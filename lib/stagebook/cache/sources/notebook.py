@@ -3,11 +3,12 @@
 import ast
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
-from stagebook.cache.sources.parse import Source, digest_of, of_tree, parse
-from stagebook.notebooks.cells import without_magics
+from stagebook.cache.sources.parse import of_trees
+from stagebook.cache.sources.source import Source, Unknown, UnknownKind, digest_of
+from stagebook.notebooks.ipython import to_tree
 from stagebook.notebooks.outline import Cell, Outline
 
 
@@ -16,8 +17,8 @@ class NotebookCode:
     """What a notebook's code cells contain.
 
     `cells` has a digest for each code cell that is not blank, in order; an empty one for a cell of comments alone.
-    `combined` joins what all of them import and name. `defaults` are the literals of the parameters cell, which
-    count as parameters and not as code.
+    `combined` joins what all of them depend on. `defaults` are the literals of the parameters cell, which count as
+    parameters and not as code.
     """
 
     combined: Source
@@ -25,11 +26,11 @@ class NotebookCode:
     defaults: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        return {"whole": self.combined.to_json(), "cells": list(self.cells), "defaults": dict(self.defaults)}
+        return {"combined": self.combined.to_json(), "cells": list(self.cells), "defaults": dict(self.defaults)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        return cls(Source.from_json(value["whole"]), tuple(value["cells"]), value["defaults"])
+        return cls(Source.from_json(value["combined"]), tuple(value["cells"]), value["defaults"])
 
 
 def code_of(notebook: Outline) -> NotebookCode:
@@ -38,30 +39,32 @@ def code_of(notebook: Outline) -> NotebookCode:
     defaults: dict[str, Any] = {}
     if notebook.language != "python":
         sources = [Source(digest_of(_stripped(cell.source))) for cell in cells]
+        unknown = [Unknown(UnknownKind.OUTSIDE, f"its language is {notebook.language}")]
     else:
-        sources = [_of_cell(cell, notebook, defaults) for cell in cells]
-    combined = Source(
-        digest=digest_of("\n".join(source.digest for source in sources if source.digest)),
-        imports=tuple(dict.fromkeys(statement for source in sources for statement in source.imports)),
-        files=tuple(sorted({name for source in sources for name in source.files})),
-        dynamic=any(source.dynamic for source in sources),
+        sources, unknown = _python_cells(cells, notebook.parameters_cell, defaults), []
+    combined = Source.union(
+        digest_of("\n".join(source.digest for source in sources if source.digest)),
+        [
+            *(source.at(f"cell {number}") for number, source in enumerate(sources, start=1)),
+            Source("", unknown=tuple(unknown)),
+        ],
     )
     return NotebookCode(combined, tuple(source.digest for source in sources), defaults)
 
 
-def _of_cell(cell: Cell, notebook: Outline, defaults: dict[str, Any]) -> Source:
-    """What the cell contains; literals of the parameters cell are added to `defaults` instead."""
-    magics = [line.strip() for line in cell.source.split("\n") if line.lstrip().startswith(("%", "!"))]
-    try:
-        tree = ast.parse(without_magics(cell.source))
-    except (SyntaxError, ValueError):
-        return parse(_stripped(cell.source))
-    if cell is notebook.parameters_cell:
-        tree.body = [statement for statement in tree.body if not _add_default(statement, defaults)]
-    if not tree.body and not magics:
-        return Source("")
-    source = of_tree(tree)
-    return source if not magics else replace(source, digest=digest_of("\n".join([source.digest, *magics])))
+def _python_cells(cells: list[Cell], parameters_cell: Cell | None, defaults: dict[str, Any]) -> list[Source]:
+    """What each cell contains; literals of the parameters cell are added to `defaults` instead."""
+    trees = [to_tree(cell.source) for cell in cells]
+    for cell, tree in zip(cells, trees, strict=True):
+        if cell is parameters_cell and tree is not None:
+            tree.body = [statement for statement in tree.body if not _add_default(statement, defaults)]
+    parsed = iter(of_trees([tree for tree in trees if tree is not None], defaults))
+    sources = []
+    for cell, tree in zip(cells, trees, strict=True):
+        # A cell that IPython cannot read either fails when its turn comes.
+        source = next(parsed) if tree is not None else Source(digest_of(_stripped(cell.source)), dynamic=True)
+        sources.append(Source("") if tree is not None and not tree.body else source)
+    return sources
 
 
 def _add_default(statement: ast.stmt, defaults: dict[str, Any]) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 
 from stagebook import atomic
 from stagebook.cache.sources.notebook import NotebookCode, code_of
-from stagebook.cache.sources.parse import Source, digest_of, parse
+from stagebook.cache.sources.parse import parse
+from stagebook.cache.sources.source import Source, digest_of
 from stagebook.notebooks.outline import Outline
 
-FORMAT = 1
+FORMAT = 2
 MOST_ENTRIES = 20_000
 
 
