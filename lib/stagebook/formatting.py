@@ -13,6 +13,26 @@ from urllib.parse import quote
 MISSING = "\N{EN DASH}"
 """Shown in place of a value that is missing."""
 
+ONE_LINE = 300
+"""Characters of a text from user code where one line of it is shown."""
+
+
+@dataclass(frozen=True)
+class TextLimit:
+    """How much is shown of a text from user code, such as the message of an exception."""
+
+    lines: int
+    characters: int
+
+
+TERMINAL_TEXT = TextLimit(20, 2_000)
+RECORDED_TEXT = TextLimit(500, 10_000)
+"""In journal and record, and with them everywhere that they are sent."""
+
+FINDINGS_TEXT = TextLimit(400, 40_000)
+"""Of an error of the kit, which may list many findings."""
+
+_LEFT_OUT = re.compile(r"… ([\d,]+) characters left out")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
@@ -53,10 +73,29 @@ def shorten(value: object, limit: int) -> ShortText:
     return ShortText(text[:limit] + "…", f"{count(limit)} of {count(len(text))} characters")
 
 
-def first_line(value: object, limit: int = 300) -> str:
-    """The first line that is not blank, without terminal colours, at most `limit` characters long."""
+def first_line(value: object, limit: int = ONE_LINE) -> str:
+    """The first line that is not blank, without colours and control characters, at most `limit` characters long."""
     lines = (line.strip() for line in without_ansi(str(value)[: limit * 20]).splitlines())
-    return shorten(next((line for line in lines if line), ""), limit).text
+    return printable(shorten(next((line for line in lines if line), ""), limit).text)
+
+
+def excerpt(value: object, limit: TextLimit, where: str = "") -> str:
+    """A text without colours and control characters; of one that is too long the beginning and the end.
+
+    Args: where: in words where all of it is.
+    """
+    text = without_ansi(value).replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n", limit.lines)
+    if len(text) <= limit.characters and len(lines) <= limit.lines:
+        return printable(text)
+    ends = limit.lines // 3, limit.characters // 3
+    head = "\n".join(text[: limit.characters - ends[1]].split("\n")[: limit.lines - ends[0]])
+    remaining = text[len(head) :]
+    tail = "\n".join(remaining[-ends[1] :].split("\n")[-ends[0] :])
+    middle = remaining[: len(remaining) - len(tail)]
+    left_out = len(middle) + sum(int(number.replace(",", "")) for number in _LEFT_OUT.findall(middle))
+    note = f"… {count(left_out)} characters left out{f': all of it is in {where}' if where else ''} …"
+    return printable(f"{head}\n{note}\n{tail}")
 
 
 def format_value(value: Any, limit: int = 2000) -> ShortText:
@@ -119,6 +158,11 @@ def count(value: Any) -> str:
         return f"{value:,}"
     except ValueError:
         return _bare_number(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 cell`, `2,000 cells`."""
+    return f"{count(number)} {noun if number == 1 else noun + 's'}"
 
 
 def size(size_bytes: Any) -> str:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stagebook.formatting import without_ansi
+from stagebook.formatting import first_line, without_ansi
 from stagebook.model.record import RunRecord, RunStatus, StageRecord, StageStatus
 
 VARIABLE = "STAGEBOOK_NOTIFY_URLS"
@@ -175,7 +175,9 @@ def _kind(record: RunRecord) -> Kind | None:
 
 def _failure(stage: StageRecord) -> str:
     error = _error(stage)
-    reason = f"{error['type']}: {_first_line(error.get('message'))}" if error.get("type") else _first_line(stage.why)
+    reason = (
+        f"{error['type']}: {first_line(error.get('message') or '')}" if error.get("type") else first_line(stage.why)
+    )
     cell = f" in cell {error['cell']}" if error.get("cell") else ""
     return f"stage {stage.name} failed{cell}: {reason}"
 
@@ -204,11 +206,6 @@ def _failure_location(stage: StageRecord) -> str:
 def _error(stage: StageRecord) -> dict[str, Any]:
     error = stage.attempts[-1].error if stage.attempts else None
     return error if isinstance(error, dict) else {}
-
-
-def _first_line(text: object) -> str:
-    lines = str(text or "").strip().splitlines()
-    return lines[0] if lines else ""
 
 
 def _line(text: str) -> str:

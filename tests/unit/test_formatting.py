@@ -1,6 +1,10 @@
 """Numbers, times and values as short, printable text."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stagebook import formatting
 
@@ -149,3 +153,44 @@ def test_credentials_in_an_address_are_masked():
 @pytest.mark.parametrize(("low", "high", "text"), [("1 USD", "2 USD", "1 USD – 2 USD"), ("1 USD", "1 USD", "–")])
 def test_a_range_is_shown_if_its_ends_differ(low, high, text):
     assert formatting.value_range(low, high) == text
+
+
+LIMIT = formatting.TextLimit(6, 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("one line", "one line"),
+        ("a\nb\nc\nd\ne\nf", "a\nb\nc\nd\ne\nf"),
+        ("a\nb\nc\nd\ne\nf\ng\nh", "a\nb\nc\nd\n… 5 characters left out: all of it is in the log …\ng\nh"),
+        (
+            "x" * 40 + "y" * 100 + "z" * 20,
+            "x" * 40 + "\n… 100 characters left out: all of it is in the log …\n" + "z" * 20,
+        ),
+        ("\x1b[31mred\x1b[0m \x1b]0;title\x07\x08\x9b2J\r50%\r\n100%", "red \ufffd\ufffd2J\n50%\n100%"),
+    ],
+)
+def test_a_text_from_user_code_is_shown_with_its_beginning_and_its_end(text, shown):
+    assert formatting.excerpt(text, LIMIT, "the log") == shown
+
+
+def test_what_was_left_out_before_is_counted_once_more():
+    recorded = formatting.excerpt("x" * 200_000, formatting.RECORDED_TEXT, "the notebook")
+    shown = formatting.excerpt(recorded, formatting.TERMINAL_TEXT, "the notebook")
+    left_out = int(re.search(r"([\d,]+) characters left out", shown)[1].replace(",", ""))
+    assert left_out == pytest.approx(200_000 - 2_000, abs=100)
+
+
+@given(st.text(alphabet=st.sampled_from("ab\n\r\x1b[0m… "), max_size=400), st.integers(3, 20), st.integers(3, 200))
+def test_no_text_exceeds_its_limit_by_more_than_the_note(text, lines, characters):
+    shown = formatting.excerpt(text, formatting.TextLimit(lines, characters))
+    assert shown.count("\n") <= lines + 2
+    assert len(shown) <= characters + 60
+    assert "\x1b" not in shown and "\r" not in shown
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 cells"), (1, "1 cell"), (2, "2 cells"), (1234, "1,234 cells")])
+def test_things_are_counted(number, text):
+    assert formatting.counted(number, "cell") == text

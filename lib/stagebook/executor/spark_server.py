@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stagebook.executor.job import Outcome
+from stagebook.formatting import first_line
 from stagebook.model.pipeline import Pipeline, SparkSettings
 from stagebook.model.record import AttemptStatus
 
@@ -76,7 +77,7 @@ def attribute_to_spark(outcome: Outcome, settings: SparkSettings, endpoint: Spar
     if reason is None:
         return outcome
     error = outcome.error or {}
-    line = str(error.get("message", "")).partition("\n")[0]
+    line = first_line(error.get("message", ""))
     message = f"the Spark server ended while the stage ran: {reason} (the cell: {error.get('type')}: {line})"
     return replace(outcome, error={**error, "type": "SparkDied", "message": message})
 

@@ -26,6 +26,29 @@ def is_runnable(cell: "NotebookNode") -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
+INJECTED = "injected-parameters"
+"""papermill's tag of the cell that sets parameters."""
+
+DATABRICKS_SETUP = "stagebook-databricks-setup"
+"""Tag of the cell that defines in a notebook what Databricks defines."""
+
+_ADDED = frozenset({INJECTED, DATABRICKS_SETUP, "papermill-error-cell-tag"})
+"""Tags of cells that are added to a notebook when it is executed."""
+
+
+def cell_numbers(notebook: "NotebookNode") -> list[int | None]:
+    """For each cell its number as its author sees it: code cells with something in them, from 1; None for all others.
+
+    Cells that were added when the notebook was executed have no number.
+    """
+    number, numbers = 0, list[int | None]()
+    for cell in notebook.cells:
+        is_counted = is_runnable(cell) and _ADDED.isdisjoint(cell.metadata.get("tags", ()))
+        number += is_counted
+        numbers.append(number if is_counted else None)
+    return numbers
+
+
 def without_magics(source: str) -> str:
     """The source with IPython's `%magic` and `!command` lines blanked; line numbers stay the same."""
     return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))

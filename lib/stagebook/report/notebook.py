@@ -5,50 +5,48 @@ it is put on the page, and a Content-Security-Policy is the second barrier.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from markupsafe import Markup, escape
 
 from stagebook import formatting
+from stagebook.model.record import Attempt, AttemptStatus
+from stagebook.notebooks.cells import cell_numbers
 from stagebook.report import sanitize
+from stagebook.report.headline import error_line, message_of
+from stagebook.report.notebook_outputs import (
+    MAX_TEXT,
+    PreparedOutput,
+    RenderedOutput,
+    markdown_html,
+    not_shown,
+    prepare_outputs,
+)
 from stagebook.report.page_templates import template_environment
+from stagebook.report.terminal_text import bounded, fair_limit
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-MAX_TEXT = 100_000
-"""Characters shown of one output or one source; the remaining text is in the .ipynb."""
+CELL_SIZE = 400_000
+PAGE_SIZE = 1_600_000
+"""Characters of text and HTML for the outputs of a cell, and of all cells; images are not counted."""
 
-MAX_HTML = 2_000_000
-MAX_OUTPUTS = 200
+SOURCES_SIZE = 60_000
+"""Characters of sources and Markdown on a page; highlighting makes about seven of one."""
 
-IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
-SKLEARN_DIAGRAM = "sk-top-container"
-"""scikit-learn's diagram of an estimator, which is unreadable without its own styles; its text is shown instead."""
+IMAGES_SIZE = 24_000_000
 
-SCRAP_MIME_PREFIX = "application/scrapbook.scrap."
-
-State = Literal["", "failed", "not run"]
+State = Literal["", "failed", "interrupted", "not run", "not finished"]
 
 _ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
 _HEADING = re.compile(r"<h([1-3])[^>]*>(.*?)</h\1>", re.DOTALL)
-_EXTENDED_COLOUR = re.compile(r"(?<=[\[;])([34])8;(?:5;(\d{1,3})|2;(\d{1,3});(\d{1,3});(\d{1,3}))(?=[;m])")
-
-
-@dataclass(frozen=True)
-class RenderedOutput:
-    """One output: a kind (`text`, `stderr`, `error`, `html`, `image`, `scrap`, `note`) and its clean HTML."""
-
-    kind: str
-    html: Markup
-    note: str = ""
 
 
 @dataclass(frozen=True)
 class RenderedCell:
-    """One cell. `number` counts the code cells that run, from 1, as errors and progress do."""
+    """One cell. `number` is as its author sees it, in errors and progress; `note` names what is not on the page."""
 
     anchor: str
     kind: Literal["code", "markdown", "raw"]
@@ -59,16 +57,52 @@ class RenderedCell:
     tags: tuple[str, ...] = ()
     outputs: tuple[RenderedOutput, ...] = ()
     headings: tuple[tuple[int, str], ...] = ()
+    note: str = ""
 
 
-def notebook_html(notebook: "NotebookNode", *, title: str, back: str | None) -> str:
-    """The page of one executed notebook. The first failed cell has the id `failed`.
+@dataclass(frozen=True)
+class PageEnd:
+    """How the notebook ended, at the top of its page; `message` is all of an error that is below no cell."""
+
+    tone: Literal["bad", "warn"]
+    icon: str
+    text: str
+    message: str = ""
+    has_cell: bool = False
+
+
+@dataclass
+class _ImageBudget:
+    """What images may still be on the page."""
+
+    remaining: int = field(default=IMAGES_SIZE)
+
+    def admitted(self, output: RenderedOutput) -> RenderedOutput:
+        if output.kind != "image":
+            return output
+        self.remaining -= len(output.html)
+        if self.remaining >= 0:
+            return output
+        return RenderedOutput("note", Markup(), f"An image of {formatting.size(len(output.html))} is in the .ipynb.")
+
+
+def notebook_html(
+    notebook: "NotebookNode",
+    *,
+    title: str,
+    back: str | None,
+    attempt: Attempt | None = None,
+    ended_early: str | None = None,
+) -> str:
+    """The page of one executed notebook. What failed has the id `failed`.
 
     Args:
         back: path of the run report relative to this page; None leaves the link out.
+        attempt: how the attempt ended that executed it, where that is known.
+        ended_early: why the notebook ended before its last cell, where it did so on purpose.
     """
-    cells = render_cells(notebook)
-    failed = next((cell for cell in cells if cell.state == "failed"), None)
+    cells = render_cells(notebook, attempt)
+    failed = next((cell for cell in cells if cell.state in ("failed", "interrupted")), None)
     return (
         template_environment()
         .get_template("notebook.html.j2")
@@ -77,31 +111,65 @@ def notebook_html(notebook: "NotebookNode", *, title: str, back: str | None) -> 
             back=formatting.href(back) if back else None,
             cells=cells,
             failed=failed,
+            end=_page_end(cells, failed, attempt, ended_early),
             index=[(cell.anchor, level, text) for cell in cells for level, text in cell.headings if text],
             seconds=notebook.metadata.get("papermill", {}).get("duration"),
-            not_run=sum(cell.state == "not run" for cell in cells),
         )
     )
 
 
-def render_cells(notebook: "NotebookNode") -> list[RenderedCell]:
-    """Every cell of the notebook, in order."""
-    lexer = _lexer_name(notebook)
+def _page_end(
+    cells: list[RenderedCell], failed: RenderedCell | None, attempt: Attempt | None, ended_early: str | None
+) -> PageEnd | None:
+    """The words at the top; None where all cells ran and none failed."""
+    not_run = sum(cell.state == "not run" for cell in cells)
+    after = f"{formatting.counted(not_run, 'cell')} did not run" if not_run else ""
+    error = attempt.error or {} if attempt is not None and attempt.status is not AttemptStatus.SUCCEEDED else {}
+    if ended_early is not None:
+        text = "; ".join(filter(None, [f"The stage ended early: {ended_early}", after]))
+        return PageEnd("warn", "pause", text)
+    if failed is None and not error:
+        return PageEnd("warn", "pause", f"{after}.") if after else None
+    is_stopped = attempt is not None and attempt.status is AttemptStatus.INTERRUPTED
+    words = "Interrupted" if is_stopped else f"{error_line(error)}" if error else "Failed"
+    if failed is not None:
+        place = f"Cell {failed.number}" if failed.number else "A cell"
+        words = (
+            f"{place} {'was interrupted' if is_stopped else 'failed'}{f': {words}' if error and not is_stopped else ''}"
+        )
+    text = "; ".join(filter(None, [words, f"{after} after it" if after and failed is not None else after]))
+    message = "" if failed is not None else f"{error.get('type')}: {message_of(error)}"
+    return PageEnd(
+        "warn" if is_stopped else "bad", "pause" if is_stopped else "cross", text, message, failed is not None
+    )
+
+
+def render_cells(notebook: "NotebookNode", attempt: Attempt | None = None) -> list[RenderedCell]:
+    """Every cell of the notebook, in order; long outputs are cut so that the page stays readable."""
+    lexer, images = _lexer_name(notebook), _ImageBudget()
+    prepared = [prepare_outputs(cell.outputs) if cell.cell_type == "code" else [] for cell in notebook.cells]
+    output_limits = [fair_limit([output.size for output in outputs], CELL_SIZE) for outputs in prepared]
+    sizes = [
+        min(output.size, limit) for outputs, limit in zip(prepared, output_limits, strict=True) for output in outputs
+    ]
+    page_limit = fair_limit(sizes, PAGE_SIZE)
+    source_limit = min(MAX_TEXT, fair_limit([len(cell.source) for cell in notebook.cells], SOURCES_SIZE))
     rendered: list[RenderedCell] = []
-    code_cells = 0
-    for position, cell in enumerate(notebook.cells, start=1):
-        anchor = f"cell-{position}"
+    for index, (cell, number) in enumerate(zip(notebook.cells, cell_numbers(notebook), strict=True)):
+        source, anchor = bounded(str(cell.source), source_limit), f"cell-{index + 1}"
         match cell.cell_type:
             case "markdown":
-                html = render_markdown(str(cell.source), cell.get("attachments", {}))
-                rendered.append(RenderedCell(anchor, "markdown", html, headings=_headings(html)))
+                html = _ANCHOR.sub("", markdown_html(source, cell.get("attachments", {})))
+                cleaned = sanitize.fragment(html)
+                note = not_shown(html)
+                rendered.append(RenderedCell(anchor, "markdown", cleaned, headings=_headings(cleaned), note=note))
             case "code":
-                runs = bool(str(cell.source).strip())
-                code_cells += runs
-                rendered.append(_code_cell(cell, anchor, code_cells if runs else None, lexer))
+                limit = min(page_limit, output_limits[index])
+                outputs = [images.admitted(output.rendered(limit)) for output in prepared[index]]
+                code = RenderedCell(anchor, "code", _highlighted(source, lexer), number)
+                rendered.append(_with_end(code, cell, outputs, attempt))
             case _:
-                text = formatting.printable(formatting.shorten(cell.source, MAX_TEXT).text)
-                rendered.append(RenderedCell(anchor, "raw", escape(text)))
+                rendered.append(RenderedCell(anchor, "raw", escape(formatting.printable(source))))
     return rendered
 
 
@@ -122,121 +190,33 @@ def _lexer_name(notebook: "NotebookNode") -> str:
     return name
 
 
-def render_markdown(source: str, attachments: Mapping[str, Any]) -> Markup:
-    """Markdown as nbconvert renders it, cleaned. Images that are not in the notebook are left out."""
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-
-    attached = {name: dict(formats) for name, formats in attachments.items()}
-    renderer = IPythonRenderer(escape=False, attachments=attached)
-    html = MarkdownWithMath(renderer=renderer).render(formatting.shorten(source, MAX_TEXT).text)
-    return sanitize.fragment(_ANCHOR.sub("", html))
-
-
-def render_terminal(text: str) -> Markup:
-    """Text with its terminal colours, reduced to the sixteen for which both themes have a style."""
-    from nbconvert.filters.ansi import ansi2html
-
-    # a progress bar writes over its own line
-    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return sanitize.terminal(ansi2html(_EXTENDED_COLOUR.sub(_basic_colour, "\n".join(lines))))
-
-
-def _code_cell(cell: "NotebookNode", anchor: str, number: int | None, lexer: str) -> RenderedCell:
+def _highlighted(source: str, lexer: str) -> Markup:
     from nbconvert.filters.highlight import Highlight2HTML
 
+    return sanitize.code(Highlight2HTML(pygments_lexer=lexer)(source))
+
+
+def _with_end(
+    code: RenderedCell, cell: "NotebookNode", outputs: list[RenderedOutput], attempt: Attempt | None
+) -> RenderedCell:
+    """A code cell with how it ended, and with why where it failed without showing an error."""
     execution = cell.metadata.get("papermill", {})
-    outputs = [_output(output) for output in cell.outputs[:MAX_OUTPUTS]]
-    if len(cell.outputs) > MAX_OUTPUTS:
-        left_out = formatting.count(len(cell.outputs) - MAX_OUTPUTS)
-        outputs.append(RenderedOutput("note", Markup(), f"{left_out} more outputs are in the .ipynb"))
+    error = attempt.error or {} if attempt is not None and attempt.status is not AttemptStatus.SUCCEEDED else {}
     state: State = ""
-    if execution.get("exception") or any(output.kind == "error" for output in outputs):
-        state = "failed"
-    elif number is not None and execution.get("status") in ("pending", "running"):
+    if execution.get("exception") or (code.number is not None and code.number == error.get("cell")):
+        state = "interrupted" if error and attempt and attempt.status is AttemptStatus.INTERRUPTED else "failed"
+    elif execution.get("status") == "running":
+        state = "not finished"
+    elif execution.get("status") == "pending" and code.number is not None:
         state = "not run"
-    source = formatting.shorten(cell.source, MAX_TEXT).text
-    return RenderedCell(
-        anchor=anchor,
-        kind="code",
-        html=sanitize.code(Highlight2HTML(pygments_lexer=lexer)(source)),
-        number=number,
+    elif "status" not in execution and any(output.kind == "error" for output in outputs):
+        state = "failed"
+    if state == "failed" and error and not any(output.kind == "error" for output in outputs):
+        outputs = [*outputs, PreparedOutput("error", f"{error.get('type')}: {message_of(error)}").rendered(MAX_TEXT)]
+    return replace(
+        code,
         state=state,
         seconds=execution.get("duration"),
         tags=tuple(str(tag) for tag in cell.metadata.get("tags", ())),
         outputs=tuple(outputs),
     )
-
-
-def _output(output: "NotebookNode") -> RenderedOutput:
-    match output.output_type:
-        case "stream":
-            short = formatting.shorten(output.text, MAX_TEXT)
-            return RenderedOutput(
-                "stderr" if output.name == "stderr" else "text", render_terminal(short.text), short.note
-            )
-        case "error":
-            traceback = "\n".join(output.traceback) or f"{output.ename}: {output.evalue}"
-            short = formatting.shorten(traceback, MAX_TEXT)
-            return RenderedOutput("error", render_terminal(short.text), short.note)
-        case _:
-            return _display(output.get("data", {}))
-
-
-def _display(data: Mapping[str, Any]) -> RenderedOutput:
-    """The richest format that is safe to show: an image, HTML that is not empty once cleaned, Markdown, plain text."""
-    for media, payload in data.items():
-        if media.startswith(SCRAP_MIME_PREFIX) and isinstance(payload, Mapping):
-            value = formatting.format_value(payload.get("data"), 400)
-            name = formatting.printable(payload.get("name"))
-            line = Markup("<b>{}</b> = {}").format(name, formatting.printable(value.text))
-            return RenderedOutput("scrap", line, value.note)
-    for media in IMAGES:
-        if media in data and (image := sanitize.image(media, _text(data[media]))):
-            return RenderedOutput("image", image)
-    html = _text(data.get("text/html", ""))
-    if html and len(html) <= MAX_HTML and SKLEARN_DIAGRAM not in html:
-        cleaned = sanitize.fragment(html)
-        if "<img" in cleaned or sanitize.text(cleaned).strip():
-            return RenderedOutput("html", cleaned)
-    if "text/markdown" in data:
-        return RenderedOutput("html", render_markdown(_text(data["text/markdown"]), {}))
-    for media in ("text/plain", "text/latex", "application/json"):
-        if media in data:
-            short = formatting.shorten(_text(data[media]), MAX_TEXT)
-            return RenderedOutput("text", render_terminal(short.text), short.note)
-    formats = ", ".join(sorted(str(media) for media in data)) or "nothing"
-    note = f"an output that only Jupyter can show: {formatting.shorten(formats, 200).text}"
-    return RenderedOutput("note", Markup(), note)
-
-
-def _text(payload: Any) -> str:
-    """Notebook text, which may come as a list of lines."""
-    if isinstance(payload, list):
-        return "".join(map(str, payload))
-    return payload if isinstance(payload, str) else formatting.format_value(payload, MAX_TEXT).text
-
-
-def _basic_colour(match: re.Match[str]) -> str:
-    """The ANSI code of the basic colour that is nearest to one of 256 or of 16 million colours."""
-    if match[2]:
-        index = int(match[2])
-        if index < 16:
-            return str((30 if index < 8 else 82) + index + (10 if match[1] == "4" else 0))
-        red, green, blue = _palette_colour(index)
-    else:
-        red, green, blue = (int(channel) for channel in (match[3], match[4], match[5]))
-    high, low = max(red, green, blue), min(red, green, blue)
-    if high - low < 48:
-        return {"3": "90" if high > 64 else "39", "4": "49"}[match[1]]
-    middle = (high + low) / 2
-    base = sum(bit for bit, channel in ((1, red), (2, green), (4, blue)) if channel > middle)
-    return str((30 if match[1] == "3" else 40) + base)
-
-
-def _palette_colour(index: int) -> Iterable[int]:
-    """Red, green and blue of a colour of the 256-colour palette, from index 16 on."""
-    if index >= 232:
-        return ((index - 232) * 10 + 8,) * 3
-    steps = (0, 95, 135, 175, 215, 255)
-    offset = min(index, 231) - 16
-    return steps[offset // 36], steps[offset // 6 % 6], steps[offset % 6]

@@ -6,8 +6,10 @@ prefix, so that they do not clash with the page's own ids. A class is kept only 
 
 import re
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from html import unescape
 
 import nh3
 from markupsafe import Markup
@@ -111,6 +113,9 @@ _REMOVED_WITH_CONTENT = frozenset(
         "video",
     ]
 )
+_SEEN = ("iframe", "script", "svg", "math", "canvas", "video", "audio", "object", "embed", "form", "button", "input")
+"""Of the elements that are removed, those by which a reader would have seen something."""
+
 _ATTRIBUTES = {
     "*": {"id", "class", "title", "lang", "dir", "style"},
     "a": {"href"},
@@ -132,6 +137,8 @@ _IMAGE = re.compile(r"data:image/(?:png|jpeg|svg\+xml);base64,[A-Za-z0-9+/=]+$")
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s]+$", re.IGNORECASE)
 _SCHEME = re.compile(r"[^/?#]*:")
 _WHITESPACE = re.compile(r"\s+")
+_ELEMENT = re.compile(rf"<({'|'.join(_SEEN)})\b", re.IGNORECASE)
+_SOURCE = re.compile(r"""<img\b[^>]*?\ssrc\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""", re.IGNORECASE)
 
 
 def fragment(html: str) -> Markup:
@@ -160,6 +167,19 @@ def image(media: str, data: str) -> Markup:
 def text(html: str) -> str:
     """The text of clean HTML, without tags."""
     return Markup(nh3.clean(html, tags=set())).unescape()
+
+
+def removed(html: str) -> list[str]:
+    """What `fragment` removes of an author's HTML that a reader would have seen, in words."""
+    elements = Counter(name.lower() for name in _ELEMENT.findall(html))
+    names = [name if number == 1 else f"{number} × {name}" for name, number in elements.items()]
+    sources = [_WHITESPACE.sub("", unescape("".join(groups))) for groups in _SOURCE.findall(html)]
+    for source in dict.fromkeys(sources):
+        if source.startswith(("http:", "https:", "//")):
+            names.append("an image from the network")
+        elif not _IMAGE.match(source):
+            names.append("an image" if _SCHEME.match(source) else f"the image {formatting.first_line(source, 80)}")
+    return list(dict.fromkeys(names))[:8]
 
 
 def _clean(source: str, html: str) -> Markup:

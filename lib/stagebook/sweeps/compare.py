@@ -5,6 +5,7 @@ from typing import Any
 
 from stagebook.costs import bill
 from stagebook.errors import ConfigError, did_you_mean
+from stagebook.formatting import first_line
 from stagebook.model.gate import HIGHER_IS_BETTER
 from stagebook.model.pipeline import Pipeline
 from stagebook.model.record import RunRecord, RunStatus, StageStatus
@@ -133,7 +134,7 @@ def _row(
         saved_seconds=round(sum(_origin_seconds(record, name, load) for name in reused), 3),
         saved_usd=total.saved,
         reused=reused,
-        reason=_first_line(failed[0].why) if failed else "",
+        reason=first_line(failed[0].why) if failed else "",
     )
 
 
@@ -147,10 +148,6 @@ def _origin_seconds(record: RunRecord, stage: str, load: LoadRecord) -> float:
     """The seconds of a reused result in the run that computed it."""
     origin = load(record.stages[stage].reuse.get("run_id", ""))
     return origin.stages[stage].seconds if origin and stage in origin.stages else 0.0
-
-
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else ""
 
 
 def exit_code(comparison: Comparison, interrupted_by: int | None) -> int:

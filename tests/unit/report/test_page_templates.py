@@ -11,12 +11,14 @@ from stagebook.model.record import Attempt, RunRecord, StageRecord
 from stagebook.model.sweep import Comparison, ComparisonRow, Objective, SweepRun
 from stagebook.report.dag_layout import Box, DagLayout, Edge
 from stagebook.report.headline import Headline
-from stagebook.report.notebook import RenderedCell, RenderedOutput
+from stagebook.report.notebook import PageEnd, RenderedCell
+from stagebook.report.notebook_outputs import RenderedOutput
 from stagebook.report.page import DagPicture, StageNode, TrendBar
 from stagebook.report.page_templates import Rows, template_environment
 
 VARIABLES = {
     "attempt": Attempt, "bill": Bill, "box": Box, "cell": RenderedCell, "comparison": Comparison, "edge": Edge,
+    "end": PageEnd,
     "failed": RenderedCell, "inputs": Rows, "layout": DagLayout, "message": ShortText, "metrics": Rows,
     "node": StageNode, "objective": Objective, "output": RenderedOutput, "outputs": Rows, "packages": Rows,
     "picture": DagPicture, "record": RunRecord, "rows": Rows, "rules": Rows, "short": ShortText, "split": Split,
