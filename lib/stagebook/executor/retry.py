@@ -1,6 +1,8 @@
 """Whether and when a failed attempt is repeated: pure decisions over outcomes."""
 
+from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from stagebook import errors
 from stagebook.dbutils.errors import DbutilsError
@@ -15,24 +17,51 @@ def _names_below(kind: type) -> set[str]:
     return {kind.__name__}.union(*(_names_below(child) for child in kind.__subclasses__()))
 
 
-PERMANENT = (
-    _names_below(errors.PermanentError)
-    | _names_below(DbutilsError)
-    | {
-        "AssertionError",
+PERMANENT = frozenset(
+    {
+        *_names_below(errors.PermanentError),
+        *_names_below(errors.ConfigError),
+        *_names_below(DbutilsError),
+        # of the kit, in the notebook or before its first cell
         "EarlyExit",
+        "MissingScrap",
+        "MissingTable",
+        "NoSuchKernel",
+        "NotIncluded",
+        "UnreadableNotebook",
+        # the code itself is wrong
         "ImportError",
         "IndentationError",
         "ModuleNotFoundError",
         "NameError",
-        "NoSuchKernel",
+        "NotImplementedError",
+        "RecursionError",
+        "StdinNotImplementedError",
+        "SyntaxError",
+        "TabError",
+        "UsageError",
+        "_IncompleteInputError",
+        # a query is wrong
+        "AnalysisException",
+        "ColumnNotFoundError",
+        "ParseException",
+        # a check of data has failed, and the same data come again
+        "AssertionError",
         "SchemaError",
         "SchemaErrors",
-        "SyntaxError",
         "ValidationError",
     }
 )
-"""Error types that a second attempt with the same input meets again: parameters, schemas, assertions."""
+"""Types of errors that a second attempt with the same code and the same inputs meets again."""
+
+PERMANENT_UNLESS_NONE = frozenset({"AttributeError", "TypeError"})
+"""Types of errors that come again too, such as a wrong argument, unless something was `None` for want of an answer."""
+
+
+def comes_again(error: Mapping[str, Any]) -> bool:
+    """Whether a second attempt meets this error again."""
+    kind = error.get("type")
+    return kind in PERMANENT or (kind in PERMANENT_UNLESS_NONE and "NoneType" not in str(error.get("message")))
 
 
 def should_retry(outcome: Outcome, attempts_so_far: int, policy: RetryPolicy) -> bool:
@@ -45,7 +74,7 @@ def should_retry(outcome: Outcome, attempts_so_far: int, policy: RetryPolicy) ->
         case AttemptStatus.KERNEL_DIED:
             return True
         case AttemptStatus.FAILED:
-            return (outcome.error or {}).get("type") not in PERMANENT
+            return not comes_again(outcome.error or {})
         case _:
             return False
 
