@@ -32,6 +32,18 @@ class PermanentError(StagebookError):
     """An error inside a stage that another attempt cannot avoid; it is never retried."""
 
 
+class StageEnd(BaseException):
+    """No error: it ends a stage before its last cell, successfully. No `except Exception` of a notebook stops it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [self.shown(str(self))]
+
+    @staticmethod
+    def shown(reason: str) -> str:
+        """What a notebook shows in place of a traceback."""
+        return f"The stage ends here: {reason}"
+
+
 class SchemaViolation(PermanentError):
     """A frame does not fit the declared schema of its table."""
 

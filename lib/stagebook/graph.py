@@ -186,4 +186,23 @@ def readiness(run_if: RunIf, upstream_states: Sequence[StageStatus]) -> Readines
     return "upstream_failed" if run_if in _NEED_SUCCESS else "skip"
 
 
+def missing_result(run_if: RunIf, early_ends: Sequence[str | None]) -> str | None:
+    """Why a stage that may start is skipped all the same: upstream stages ended early, and left nothing to start from.
+
+    ALL_SUCCESS asks for the results of all upstream stages, NONE_FAILED and AT_LEAST_ONE_SUCCESS for one of them,
+    any other `run_if` for none.
+
+    Args:
+        early_ends: for each upstream stage that did not fail, why it has no result; None if it has one.
+    """
+    match run_if:
+        case RunIf.ALL_SUCCESS:
+            is_missing = any(early_ends)
+        case RunIf.NONE_FAILED | RunIf.AT_LEAST_ONE_SUCCESS:
+            is_missing = bool(early_ends) and all(early_ends)
+        case _:
+            is_missing = False
+    return "; ".join(dict.fromkeys(filter(None, early_ends))) if is_missing else None
+
+
 _NEED_SUCCESS = (RunIf.ALL_SUCCESS, RunIf.NONE_FAILED, RunIf.AT_LEAST_ONE_SUCCESS)

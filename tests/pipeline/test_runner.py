@@ -208,7 +208,7 @@ def test_a_failure_names_what_to_do_and_resume_continues_there(run, chain):
     ended = run("--params", "p")
     assert ended.code == 1
     assert ended.statuses == {"first": "succeeded", "second": "failed", "third": "upstream_failed"}
-    assert "stage 'second' failed in cell 4 (attempt 1):\n  RuntimeError: the disk is on fire" in ended.out
+    assert "stage 'second' failed in cell 3 (attempt 1):\n  RuntimeError: the disk is on fire" in ended.out
     assert str(ended.folder / "stages/second/attempt-1.ipynb") in ended.out
     assert f"--params p --resume {ended.folder.name}" in ended.out.splitlines()[-1]
 

@@ -107,6 +107,26 @@ def test_run_if_decides_as_on_databricks(run_if, states, answer):
     assert graph.readiness(run_if, states) == answer
 
 
+@pytest.mark.parametrize(
+    ("run_if", "early_ends", "reason"),
+    [
+        (RunIf.ALL_SUCCESS, [], None),
+        (RunIf.ALL_SUCCESS, [None, None], None),
+        (RunIf.ALL_SUCCESS, [None, "b ended early"], "b ended early"),
+        (RunIf.ALL_SUCCESS, ["a ended early", "b ended early", "a ended early"], "a ended early; b ended early"),
+        (RunIf.NONE_FAILED, [None, "b ended early"], None),
+        (RunIf.NONE_FAILED, ["b ended early"], "b ended early"),
+        (RunIf.AT_LEAST_ONE_SUCCESS, [None, "b ended early"], None),
+        (RunIf.AT_LEAST_ONE_SUCCESS, ["a ended early", "b ended early"], "a ended early; b ended early"),
+        (RunIf.AT_LEAST_ONE_SUCCESS, [], None),
+        (RunIf.ALL_DONE, ["b ended early"], None),
+        (RunIf.AT_LEAST_ONE_FAILED, ["b ended early"], None),
+    ],
+)
+def test_run_if_decides_whose_result_a_stage_needs(run_if, early_ends, reason):
+    assert graph.missing_result(run_if, early_ends) == reason
+
+
 @given(edge_lists(), st.integers(1, 4))
 def test_a_frontier_pops_each_stage_once_when_all_upstream_stages_have_ended(edges, at_once):
     frontier, popped, ended = Frontier(edges), [], set()

@@ -156,6 +156,7 @@ def _stage(
         reuse=spec.reuse,
         depends_on_files=tuple(spec.depends_on_files),
         reads_environment=None if spec.reads_environment is None else tuple(spec.reads_environment),
+        may_exit=spec.early_exit == "success",
         kernel=spec.kernel or defaults.kernel or "auto",
         pools=dict(spec.pools),
     )

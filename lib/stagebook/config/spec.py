@@ -113,7 +113,9 @@ class StageSpec(RetrySpec):
         default=RunIf.ALL_SUCCESS,
         strict=False,
         description="How the upstream stages must have ended. A skipped stage counts as a success, but a stage whose"
-        " upstream stages were all skipped is skipped too.",
+        " upstream stages were all skipped is skipped too. An upstream stage that ended early (`stage.end`) has no"
+        " result: with `ALL_SUCCESS` the stage is skipped, with `NONE_FAILED` and `AT_LEAST_ONE_SUCCESS` it is skipped"
+        " if no upstream stage has one, with `ALL_DONE` it starts.",
         examples=["ALL_DONE"],
     )
     only_if: str | None = Field(
@@ -147,6 +149,12 @@ class StageSpec(RetrySpec):
         default=None,
         description="Environment variables that the stage reads without naming them in its code.",
         examples=[["AWS_REGION"]],
+    )
+    early_exit: Literal["failure", "success"] = Field(
+        default="failure",
+        description="What it means if the notebook exits with status 0 before its last cell, by `sys.exit()`, `exit()`"
+        " or `quit()`: `failure`, or `success` as of `stage.end`. Another exit status is always a failure.",
+        examples=["success"],
     )
     idempotent: bool | None = Field(
         default=None,

@@ -89,7 +89,8 @@ def input_bytes(inputs: Mapping[str, int], sizes: Mapping[tuple[str, int], int])
 
 
 def _sample(stage: StageRecord, sizes: Mapping[tuple[str, int], int]) -> _Sample | None:
-    if stage.status is not StageStatus.SUCCEEDED or not stage.attempts or stage.attempts[-1].seconds is None:
+    is_whole = stage.status is StageStatus.SUCCEEDED and stage.ended_early is None
+    if not is_whole or not stage.attempts or stage.attempts[-1].seconds is None:
         return None
     seconds = Decimal(str(stage.attempts[-1].seconds))
     return _Sample(seconds, stage.parameters, stage.engine, input_bytes(stage.inputs, sizes))

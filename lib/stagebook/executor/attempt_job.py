@@ -57,6 +57,7 @@ def attempt_job(
             "root": str(paths.root),
             "ignored": [str(paths.runs), str(paths.warehouse), str(paths.tables)],
         },
+        may_exit=stage.may_exit,
     )
 
 

@@ -13,6 +13,7 @@ from stagebook.executor.retry import should_retry, wait_seconds
 from stagebook.executor.run_context import RunContext
 from stagebook.executor.stage_inputs import StageInputs, engine_of
 from stagebook.executor.supervise import run_attempt
+from stagebook.formatting import RECORDED_TEXT, excerpt, first_line
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import AttemptStatus, StageStatus
 
@@ -54,7 +55,8 @@ def run_stage(
             return
         engine, choice = engine_of(pipeline, stage, inputs.versions, context.tables)
     except StagebookError as error:
-        context.recorder.emit("stage_settled", stage=stage.name, status="failed", why=str(error))
+        why = excerpt(error, RECORDED_TEXT)
+        context.recorder.emit("stage_settled", stage=stage.name, status="failed", why=why)
         return
     if context.cache.code.may_call_mlflow(stage.notebook):
         context.await_tracking()  # before it claims a pool, and before its time counts
@@ -155,9 +157,9 @@ def _execute(stage_run: _StageRun, n: int) -> Outcome:
 
 
 def _with_declared_tables(stage_run: _StageRun, outcome: Outcome) -> Outcome:
-    """The outcome, or a failure where a table that the stage declares was not committed."""
+    """The outcome, or a failure where a stage that did not end early has not committed a table that it declares."""
     run_id, stage, tables = stage_run.context.recorder.folder.run_id, stage_run.stage, stage_run.context.tables
-    if outcome.status is not AttemptStatus.SUCCEEDED:
+    if outcome.status is not AttemptStatus.SUCCEEDED or outcome.ended_early is not None:
         return outcome
     for name in stage.writes:
         if tables.committed(name, run_id=run_id, stage=stage.name) is None:
@@ -173,8 +175,8 @@ def _settle(stage_run: _StageRun, outcome: Outcome, reason: str, snapshot: Attem
     recorder, folder, run_id = context.recorder, context.recorder.folder, context.recorder.folder.run_id
     if outcome.status is not AttemptStatus.SUCCEEDED:
         error = outcome.error or {}
-        message = f"{error.get('type')}: {error.get('message')}".splitlines()[0]
-        recorder.emit("stage_settled", stage=stage.name, status=StageStatus.FAILED.value, why=message)
+        why = first_line(f"{error.get('type')}: {error.get('message')}")
+        recorder.emit("stage_settled", stage=stage.name, status=StageStatus.FAILED.value, why=why)
         return
     commits = {name: context.tables.committed(name, run_id=run_id, stage=stage.name) for name in stage.writes}
     outputs = {name: commit.to_json() for name, commit in commits.items() if commit}
@@ -189,5 +191,6 @@ def _settle(stage_run: _StageRun, outcome: Outcome, reason: str, snapshot: Attem
         outputs=outputs,
         scraps=outcome.scraps,
         reuse=reusable,
+        ended_early=outcome.ended_early,
     )
     context.cache.remember(reusable, run_id)

@@ -1,22 +1,20 @@
 """A notebook executed in this process, in its own shell: no kernel, the same `spark` and `dbutils`."""
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papermill.engines import Engine, papermill_engines
-
 from stagebook import atomic
-from stagebook.notebooks.cells import is_runnable
+from stagebook.executor.cell_end import ALLOWS_ERROR, cell_end, outcome_of
+from stagebook.executor.kernels import shell_setup
+from stagebook.notebooks.cells import INJECTED, cell_numbers, is_runnable
 from stagebook.notebooks.parameters import check_injected
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from nbformat import NotebookNode
     from papermill.engines import NotebookExecutionManager
-
-ENGINE_NAME = "stagebook-in-process"
 
 
 def execute(notebook: "NotebookNode", parameters: Mapping[str, Any], output: Path) -> "NotebookNode":
@@ -26,41 +24,55 @@ def execute(notebook: "NotebookNode", parameters: Mapping[str, Any], output: Pat
         papermill.PapermillExecutionError: with the cell that failed.
     """
     import nbformat
+    from papermill.engines import NotebookExecutionManager
     from papermill.execute import execute_notebook
 
-    def save(node: "NotebookNode") -> None:
-        atomic.write_text(output, nbformat.writes(node))
-
-    papermill_engines.register(ENGINE_NAME, InProcess)
     spec = notebook.metadata.kernelspec
-    options = {"engine_name": ENGINE_NAME, "kernel_name": spec.name, "language": spec.language, "progress_bar": False}
-    return execute_notebook(notebook, None, parameters=dict(parameters), save=save, **options)
+    options = {"kernel_name": spec.name, "language": spec.language, "progress_bar": False}
+    prepared = execute_notebook(notebook, None, parameters=dict(parameters), prepare_only=True, **options)
+    manager = NotebookExecutionManager(prepared, progress_bar=False)
+    manager.notebook_start()
+    try:
+        _run_cells(manager)
+    finally:
+        atomic.write_text(output, nbformat.writes(prepared))
+    return prepared
 
 
-class InProcess(Engine):
-    """Papermill's engine whose kernel is the process itself."""
+def _run_cells(manager: "NotebookExecutionManager") -> None:
+    """Run the cells until one fails or ends the notebook; what is executed is judged as in a kernel of its own."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from papermill.exceptions import PapermillExecutionError
 
-    @classmethod
-    def execute_managed_notebook(
-        cls, nb_man: "NotebookExecutionManager", kernel_name: str, *, save: Callable[[Any], None], **_: Any
-    ) -> None:
-        from IPython.core.interactiveshell import InteractiveShell
+    shell = InteractiveShell.instance()
+    shell_setup.prepare(shell)
+    numbers, cells = cell_numbers(manager.nb), manager.nb.cells
+    runnable = [index for index, cell in enumerate(cells) if is_runnable(cell)]
+    for place, index in enumerate(runnable, start=1):
+        cell, tags = cells[index], cells[index].metadata.get("tags", ())
+        if INJECTED in tags:
+            check_injected(cell.source)
+        manager.cell_start(cell, index)
+        reply = _reply(run_cell(shell, cell), cell)
+        end = cell_end(reply, cell.outputs, allows_error=ALLOWS_ERROR in tags)
+        outcome = outcome_of(end, cell=numbers[index], cells_after=len(runnable) - place)
+        if outcome is not None and outcome.error is not None:
+            manager.cell_exception(cell, index)
+            kind, message, lines = outcome.error["type"], outcome.error["message"], reply.get("traceback", [])
+            raise PapermillExecutionError(index, cell.execution_count, cell.source, kind, message, lines)
+        if outcome is not None:
+            end.show_in(cell)
+        manager.cell_complete(cell, index)
+        if outcome is not None:
+            return
 
-        shell = InteractiveShell.instance()
-        try:
-            for index, cell in enumerate(nb_man.nb.cells):
-                if not is_runnable(cell):
-                    continue
-                if "injected-parameters" in cell.metadata.get("tags", ()):
-                    check_injected(cell.source)
-                nb_man.cell_start(cell, index)
-                error = run_cell(shell, cell)
-                if error is not None:
-                    nb_man.cell_exception(cell, index, exception=error)
-                    break
-                nb_man.cell_complete(cell, index)
-        finally:
-            save(nb_man.nb)
+
+def _reply(error: BaseException | None, cell: "NotebookNode") -> dict[str, Any]:
+    """What a kernel would answer."""
+    if error is None:
+        return {"status": "ok"}
+    shown = cell.outputs[-1]
+    return {"status": "error", "ename": shown.ename, "evalue": shown.evalue, "traceback": shown.traceback}
 
 
 def run_cell(shell: "InteractiveShell", cell: "NotebookNode") -> BaseException | None:
@@ -80,6 +92,7 @@ def run_cell(shell: "InteractiveShell", cell: "NotebookNode") -> BaseException |
         cell.outputs.append(from_dict(v4.new_output("display_data", data=output.data, metadata=output.metadata or {})))
     error = result.error_before_exec or result.error_in_exec
     if error is not None:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        renders_itself = getattr(error, "_render_traceback_", None)
+        lines = renders_itself() if renders_itself else traceback.format_exception(error)
         cell.outputs.append(v4.new_output("error", ename=type(error).__name__, evalue=str(error), traceback=lines))
     return error

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from stagebook.formatting import RECORDED_TEXT, excerpt, first_line
 from stagebook.model.record import AttemptStatus
 
 
@@ -12,8 +13,9 @@ class Job:
     """One attempt: execute `notebook` with `parameters`, save it at `output`.
 
     `timeout_seconds` bounds the whole attempt; `folder` is the kernel's working directory; `is_databricks` says that
-    the notebook was written for Databricks. `access_report` is what the kernel's report of what it opens needs: its
-    file, the project's folder, and folders that do not count.
+    the notebook was written for Databricks; `may_exit` that `sys.exit(0)` and its like end the stage successfully.
+    `access_report` is what the kernel's report of what it opens needs: its file, the project's folder, and folders that
+    do not count.
     """
 
     notebook: str
@@ -24,6 +26,7 @@ class Job:
     label: dict[str, Any]
     timeout_seconds: float | None = None
     is_databricks: bool = False
+    may_exit: bool = False
     access_report: dict[str, Any] | None = None
 
     def to_line(self) -> str:
@@ -59,13 +62,17 @@ class UpcomingAttempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended. `error` has `type`, `message` and `cell` (number of the code cell, from 1)."""
+    """How an attempt ended. `error` has `type`, `message` and `cell` (number of the code cell, from 1).
+
+    `ended_early` is why a success ended before the notebook's last cell.
+    """
 
     status: AttemptStatus
     error: dict[str, Any] | None = None
     scraps: dict[str, Any] = field(default_factory=dict)
     peak_rss_bytes: int | None = None
     cpu_seconds: float | None = None
+    ended_early: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,7 +83,8 @@ class Outcome:
 
     @classmethod
     def failed(cls, status: AttemptStatus, kind: str, message: str, cell: int | None = None) -> Self:
-        return cls(status, {"type": kind, "message": message, "cell": cell})
+        text = excerpt(message, RECORDED_TEXT, "the executed notebook")
+        return cls(status, {"type": first_line(kind), "message": text, "cell": cell})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Papermill's own engine calls every cell `completed` after a dead kernel, rewrites the whole notebook at
 each cell's start and end with a plain `open`, and lets a synchronous kernel manager hang on a kernel's
-death. What stays papermill's: loading, parameter injection, the client, error detection.
+death. What stays papermill's: loading, parameter injection, and the notebook's metadata.
 """
 
 import signal
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import Engine, NotebookExecutionManager
 
 from stagebook import atomic
-from stagebook.dbutils import NotebookExit
-from stagebook.executor.job import CellProgress
+from stagebook.executor.job import CellProgress, Outcome
 from stagebook.executor.kernels import lifecycle
 from stagebook.executor.kernels.prestarted import CLIENT_OPTIONS, PrestartedKernel
+from stagebook.executor.stage_client import StageClient
 from stagebook.machine import memory, oom_kills
-from stagebook.notebooks.cells import headings, is_runnable
+from stagebook.model.record import AttemptStatus
+from stagebook.notebooks.cells import DATABRICKS_SETUP, INJECTED
 from stagebook.notebooks.parameters import check_injected
 
 if TYPE_CHECKING:
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
     from stagebook.executor.kernels.client import FastKernelManager
     from stagebook.executor.kernels.prespawned import PrespawnedKernel
 
-ENGINE_NAME = "stagebook"
-DATABRICKS_SETUP = "stagebook-databricks-setup"
-"""Tag of the cell that defines in a notebook what Databricks defines."""
-
-EXIT = NotebookExit.__name__
 SAVE_EVERY_SECONDS = 5.0
 SAVE_SHARE = 20.0  # a save may take 1/20 of the time between saves
 
@@ -47,10 +42,10 @@ SAVE_SHARE = 20.0  # a save may take 1/20 of the time between saves
 class AttemptExecution:
     """One attempt in this process: where its output goes, how long it may take, what happened.
 
-    `prespawned` is a forked kernel that waits for its command, `prestarted` one that has answered. `deadline` is a
-    `time.monotonic()` value. `access_report` is as in `Job`. `oom_kills` are those of the machine before this attempt.
-    `running` is the number of the code cell under way. `broken` is an error's type and message, where the kernel
-    stopped answering.
+    `prespawned` is a forked kernel that waits for its command, `prestarted` one that has answered. `timeout_seconds`
+    limits the whole attempt, from `started` on (`time.monotonic()`). `oom_kills` are those of the machine before it.
+    `access_report` is as in `Job`. `running` is the number of the code cell under way, or of the last one. `outcome` is
+    None until the notebook ends.
     """
 
     output: Path
@@ -58,20 +53,44 @@ class AttemptExecution:
     environment: dict[str, str]
     label: dict[str, Any]
     report: Callable[[CellProgress], None]
+    is_databricks: bool = False
+    may_exit: bool = False
     prespawned: "PrespawnedKernel | None" = None
     prestarted: PrestartedKernel | None = None
     access_report: dict[str, Any] | None = None
-    deadline: float | None = None
+    timeout_seconds: float | None = None
+    started: float = field(default_factory=time.monotonic)
     oom_kills: int = field(default_factory=oom_kills)
     running: int | None = None
     notebook: "NotebookNode | None" = None
     manager: "FastKernelManager | None" = None
     stopping: bool = False
-    finished: bool = False
-    broken: tuple[str, str] | None = None
+    outcome: Outcome | None = None
 
-    def seconds_left(self) -> float | None:
-        return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
+    @property
+    def stage(self) -> str:
+        return str(self.label.get("stage", "…"))
+
+    @property
+    def is_time_over(self) -> bool:
+        return self.timeout_seconds is not None and time.monotonic() >= self.started + self.timeout_seconds
+
+    def interrupted(self, cell: int | None) -> Outcome:
+        """The outcome of an attempt that the run has stopped."""
+        return Outcome.failed(AttemptStatus.INTERRUPTED, "Interrupted", "the run was stopped", cell)
+
+    def broken(self, error: Exception, cell: int | None) -> Outcome:
+        """The outcome after an error that did not come from the notebook's own code."""
+        match error:
+            case _ if self.stopping:
+                return self.interrupted(cell)
+            case CellTimeoutError():
+                return Outcome.failed(AttemptStatus.TIMEOUT, "Timeout", _time_is_over(self.timeout_seconds, cell), cell)
+            case DeadKernelError():
+                is_out_of_memory = oom_kills() > self.oom_kills
+                kind, message = _death(self.kernel_exit, out_of_memory=is_out_of_memory)
+                return Outcome.failed(AttemptStatus.KERNEL_DIED, kind, message, cell)
+        return Outcome.failed(AttemptStatus.FAILED, type(error).__name__, str(error) or "no message", cell)
 
     @contextmanager
     def kernel(self, name: str) -> "Iterator[tuple[FastKernelManager, AsyncKernelClient | None]]":
@@ -102,6 +121,7 @@ class CellStateManager(NotebookExecutionManager):
     def __init__(self, nb: "NotebookNode", execution: AttemptExecution) -> None:
         super().__init__(nb, output_path=str(execution.output), progress_bar=False)
         self.execution = execution
+        self.before_save: Callable[[], None] = lambda: None
         self._next_save = 0.0
 
     def save(self, **kwargs: Any) -> None:
@@ -115,6 +135,7 @@ class CellStateManager(NotebookExecutionManager):
     def save_now(self) -> None:
         """Replace the notebook on disk by the present state."""
         started = time.monotonic()
+        self.before_save()
         atomic.write_text(self.execution.output, nbformat.writes(self.nb))
         seconds = time.monotonic() - started
         self._next_save = time.monotonic() + max(SAVE_EVERY_SECONDS, SAVE_SHARE * seconds)
@@ -130,64 +151,6 @@ class CellStateManager(NotebookExecutionManager):
         self.save_now()
 
 
-class StageClient(PapermillNotebookClient):
-    """Runs the cells one after the other and records how each ended."""
-
-    def papermill_execute_cells(self) -> None:
-        execution: AttemptExecution = self.nb_man.execution
-        assert execution.manager
-        execution.manager.is_idle = False
-        if execution.access_report is not None:
-            self._begin_access_report(execution.access_report)
-        self._execute_cells(execution)
-        execution.manager.is_idle = True
-
-    def _begin_access_report(self, arguments: dict[str, Any]) -> None:
-        """Let the kernel report what it opens; one of another environment or language does not."""
-        if self.nb.metadata.kernelspec.get("language", "python") == "python":
-            code = f"from stagebook.executor.kernels import access_report\naccess_report.begin(**{arguments!r})"
-            assert self.kc is not None
-            # Nobody waits for the reply: the kernel takes requests in their order.
-            self.kc.execute(code, silent=True, store_history=False, stop_on_error=False)
-
-    def _execute_cells(self, execution: AttemptExecution) -> None:
-        names = headings(self.nb)
-        runnable = [index for index, cell in enumerate(self.nb.cells) if is_runnable(cell)]
-        for index, cell in enumerate(self.nb.cells):
-            if execution.stopping:
-                raise DeadKernelError("stopped between two cells")
-            if index in runnable:
-                execution.running = runnable.index(index) + 1
-                execution.report(CellProgress(execution.running, len(runnable), names[index]))
-            self.nb_man.cell_start(cell, index)
-            try:
-                self.execute_cell(cell, index)
-            except CellExecutionError as error:
-                if error.ename == EXIT and _has_databricks_setup(self.nb):
-                    self._exited(index, error.evalue)
-                    return
-                self._failed(index, error)
-                break
-            except BaseException as error:
-                self._failed(index, error)
-                self.nb.cells[index].outputs.append(_error_output(execution, error))
-                raise
-            self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
-        execution.finished = all(_ran(cell) for cell in self.nb.cells)
-
-    def _exited(self, index: int, value: str) -> None:
-        """The notebook has ended before its last cell, and successfully; cells that never ran stay `pending`."""
-        cell = self.nb.cells[index]
-        cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
-        cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=f"Notebook exited: {value}\n"))
-        self.nb_man.cell_complete(cell, cell_index=index)
-        self.nb_man.execution.finished = True
-
-    def _failed(self, index: int, error: BaseException) -> None:
-        self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
-        self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
-
-
 def databricks_setup_cell() -> "NotebookNode":
     """The cell that defines in a notebook what Databricks defines."""
     lines = [
@@ -197,14 +160,6 @@ def databricks_setup_cell() -> "NotebookNode":
         "databricks_shell.begin()",
     ]
     return nbformat.v4.new_code_cell("\n".join(lines), metadata={"tags": [DATABRICKS_SETUP]})
-
-
-def _has_databricks_setup(notebook: "NotebookNode") -> bool:
-    return any(DATABRICKS_SETUP in cell.metadata.get("tags", ()) for cell in notebook.cells)
-
-
-def _ran(cell: "NotebookNode") -> bool:
-    return not is_runnable(cell) or cell.metadata.papermill["status"] == "completed"
 
 
 class StageEngine(Engine):
@@ -222,7 +177,7 @@ class StageEngine(Engine):
         manager.notebook_start()
         try:
             for cell in nb.cells:
-                if "injected-parameters" in cell.metadata.get("tags", []):
+                if INJECTED in cell.metadata.get("tags", []):
                     check_injected(cell.source)
             cls.execute_managed_notebook(manager, kernel_name, execution=execution)
         finally:
@@ -234,31 +189,15 @@ class StageEngine(Engine):
         cls, nb_man: CellStateManager, kernel_name: str, *, execution: AttemptExecution, **_: Any
     ) -> None:
         with execution.kernel(kernel_name) as (execution.manager, kernel_client):
-            client = StageClient(
-                nb_man, km=execution.manager, timeout_func=lambda cell: execution.seconds_left(), **CLIENT_OPTIONS
-            )
-            client.kc = kernel_client
+            client = StageClient(nb_man, km=execution.manager, **CLIENT_OPTIONS)
+            client.kc = kernel_client  # None: it makes one
             client.owns_km = True  # so that the client ends a kernel that it did not start
             client.execute(cwd=execution.folder, env=execution.environment)
 
 
-def _error_output(execution: AttemptExecution, error: BaseException) -> "NotebookNode":
-    """What the notebook shows under a cell whose kernel does not answer any more."""
-    execution.broken = kind, message = describe(execution, error)
-    return nbformat.v4.new_output("error", ename=kind, evalue=message, traceback=[f"{kind}: {message}"])
-
-
-def describe(execution: AttemptExecution, error: BaseException) -> tuple[str, str]:
-    """Type and message of an error that did not come from the notebook's own code."""
-    match error:
-        case _ if execution.stopping:
-            return "Interrupted", "the run was stopped"
-        case CellTimeoutError():
-            return "Timeout", "the attempt ran out of time"
-        case DeadKernelError():
-            return _death(execution.kernel_exit, out_of_memory=oom_kills() > execution.oom_kills)
-        case _:
-            return type(error).__name__, str(error) or type(error).__name__
+def _time_is_over(limit: float | None, cell: int | None) -> str:
+    where = "before its first cell" if cell is None else f"in cell {cell}"
+    return f"the attempt ran longer than its time limit of {limit:g} s (timeout_seconds), {where}"
 
 
 def _death(status: int | None, *, out_of_memory: bool) -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """Running the stages of a plan: ready ones start, each in a thread, until nothing is left to do."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -25,7 +27,8 @@ def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, cont
     frontier = graph.Frontier({name: stage.depends_on for name, stage in pipeline.stages.items()})
     failed = any(stage.status is StageStatus.FAILED for stage in record.stages.values())
     running: dict[Future[None], str] = {}
-    with context.prestarter, ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage") as pool:
+    pool = ThreadPoolExecutor(max_workers=limits.jobs, thread_name_prefix="stage")
+    with context.prestarter, pool, _stopped_by_error(context.stop):
         while True:
             if not context.stop.is_set():
                 free, any_stage = limits.jobs - len(running), limits.keep_going or not failed
@@ -47,6 +50,16 @@ def run_all(pipeline: Pipeline, reasons: Mapping[str, str], limits: Limits, cont
             context.recorder.emit("stage_settled", stage=name, status="skipped", why="not started after a failure")
 
 
+@contextmanager
+def _stopped_by_error(stop: threading.Event) -> Iterator[None]:
+    """Where the runner itself fails, stop the stages under way instead of waiting for them."""
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+
+
 def _startable(
     pipeline: Pipeline, frontier: graph.Frontier, context: RunContext, free: int, *, any_stage: bool
 ) -> list[str]:
@@ -61,6 +74,9 @@ def _startable(
             frontier.mark_ended(name)
             continue
         match graph.readiness(stage.run_if, [record.stages[up].status for up in stage.depends_on]):
+            case "start" if (missing := graph.missing_result(stage.run_if, _early_ends(stage, record))) is not None:
+                context.recorder.emit("stage_settled", stage=name, status="skipped", why=missing, ended_early=missing)
+                frontier.mark_ended(name)
             case "start" if (refusal := condition_refusal(stage, _scraps(record))) is not None:
                 context.recorder.emit("stage_settled", stage=name, status="skipped", why=refusal)
                 frontier.mark_ended(name)
@@ -79,6 +95,12 @@ def _startable(
 def _follows_a_failure(stage: Stage, record: RunRecord) -> bool:
     """Whether the stage depends directly on a failed one, which its `run_if` allows."""
     return any(record.stages[up].status is StageStatus.FAILED for up in stage.depends_on)
+
+
+def _early_ends(stage: Stage, record: RunRecord) -> list[str | None]:
+    """For each stage before it that did not fail, the early end for which it has no result."""
+    failed = (StageStatus.FAILED, StageStatus.UPSTREAM_FAILED)
+    return [record.stages[up].early_end for up in stage.depends_on if record.stages[up].status not in failed]
 
 
 def _states(stage: Stage, record: RunRecord) -> str:

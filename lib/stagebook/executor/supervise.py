@@ -15,6 +15,7 @@ from stagebook.executor.job import CellProgress, Job, Outcome
 from stagebook.executor.kernels import lifecycle
 from stagebook.executor.kernels.fork_server import UNKNOWN_STATUS, ForkServer, ForkServerUnavailable
 from stagebook.executor.piped_process import KitProgram, PipedProcess, Pipes
+from stagebook.formatting import first_line
 from stagebook.model.record import AttemptStatus
 
 MARK = "STAGEBOOK_ATTEMPT"
@@ -137,6 +138,16 @@ def _without_result(returncode: int | None, log: Path) -> Outcome:
         ending = "its exit status is not known: the fork server that it came from has ended too"
     else:
         ending = f"killed by {signal.Signals(-returncode).name}" if returncode < 0 else f"exit status {returncode}"
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-    message = f"the worker process ended without a result ({ending})" + (f": {lines[-1]}" if lines else "")
+    last_line = first_line(_last_line(log))
+    message = f"the worker process ended without a result ({ending})" + (f": {last_line}" if last_line else "")
     return Outcome.failed(AttemptStatus.KERNEL_DIED, "WorkerDied", message)
+
+
+def _last_line(log: Path) -> str:
+    """The last line of a log with something in it; a log may be of any size."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - 65536))
+        lines = stream.read().decode(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if line.strip()), "")

@@ -12,14 +12,13 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from stagebook.executor.job import CellProgress, Job, Outcome, UpcomingAttempt
 from stagebook.executor.kernels import lifecycle
 from stagebook.executor.kernels.prestarted import PrestartedKernel, prestarted_kernel
-from stagebook.model.record import AttemptStatus
 
 if TYPE_CHECKING:
     from stagebook.executor.kernels.prespawned import PrespawnedKernel
@@ -73,9 +72,10 @@ def execute(
     prespawned: "PrespawnedKernel | None" = None,
     prestarted: PrestartedKernel | None = None,
 ) -> Outcome:
-    """Execute the notebook; failures come back as outcomes, never as exceptions."""
-    from papermill.engines import papermill_engines
-    from papermill.exceptions import PapermillExecutionError
+    """Execute the notebook; failures come back as outcomes, never as exceptions.
+
+    papermill prepares the notebook; its check of the result is not asked, since that judges by outputs.
+    """
     from papermill.execute import execute_notebook
 
     from stagebook.executor import papermill_engine
@@ -91,48 +91,27 @@ def execute(
         environment={**os.environ, **job.environment},
         label=job.label,
         report=report,
+        is_databricks=job.is_databricks,
+        may_exit=job.may_exit,
         prespawned=prespawned,
         prestarted=prestarted,
         access_report=job.access_report,
-        deadline=None if job.timeout_seconds is None else time.monotonic() + job.timeout_seconds,
+        timeout_seconds=job.timeout_seconds,
     )
     threading.Thread(target=_watch_stdin, args=(execution,), daemon=True).start()
-    papermill_engines.register(papermill_engine.ENGINE_NAME, papermill_engine.StageEngine)
-    status, error = AttemptStatus.SUCCEEDED, None
     try:
         notebook = load(Path(job.notebook))
         if job.is_databricks:
             notebook.cells.insert(0, papermill_engine.databricks_setup_cell())
-        execute_notebook(
-            notebook,
-            None,
-            parameters=job.parameters,
-            engine_name=papermill_engine.ENGINE_NAME,
-            kernel_name=notebook.metadata.kernelspec.name,
-            language=notebook.metadata.kernelspec.get("language", "python"),
-            progress_bar=False,
-            execution=execution,
-        )
-        if not execution.finished:
-            status = AttemptStatus.FAILED
-            message = "the cell called sys.exit(0); the cells after it never ran"
-            error = {"type": "EarlyExit", "message": message, "cell": execution.running}
-    except PapermillExecutionError as failure:
-        status = AttemptStatus.INTERRUPTED if execution.stopping else AttemptStatus.FAILED
-        error = {"type": failure.ename, "message": failure.evalue, "cell": execution.running}
-    except Exception as failure:
-        kind, message = execution.broken or papermill_engine.describe(execution, failure)
-        status = _STATUS_OF.get(kind, AttemptStatus.FAILED)
-        error = {"type": kind, "message": message, "cell": execution.running}
-    return Outcome(status, error, {} if execution.notebook is None else scraps(execution.notebook))
-
-
-_STATUS_OF = {
-    "Interrupted": AttemptStatus.INTERRUPTED,
-    "Timeout": AttemptStatus.TIMEOUT,
-    "KernelDied": AttemptStatus.KERNEL_DIED,
-    "OutOfMemory": AttemptStatus.KERNEL_DIED,
-}
+        kernel_name, language = notebook.metadata.kernelspec.name, notebook.metadata.kernelspec.language
+        options = {"kernel_name": kernel_name, "language": language, "progress_bar": False}
+        prepared = execute_notebook(notebook, None, parameters=job.parameters, prepare_only=True, **options)
+        papermill_engine.StageEngine.execute_notebook(prepared, kernel_name, execution=execution)
+    except Exception as error:
+        execution.outcome = execution.broken(error, execution.running)
+    assert execution.outcome is not None, "the notebook has ended, or something was raised"
+    glued = {} if execution.notebook is None else scraps(execution.notebook)
+    return replace(execution.outcome, scraps=glued)
 
 
 def _watch_stdin(execution: "AttemptExecution") -> None:

@@ -67,11 +67,12 @@ class Stage:
     starts. `reads` and `writes` name Delta tables. `only_if` is a reference to a scrap: the stage is
     skipped unless it is true. `reuse` says whether an earlier result may be reused: `auto` (if nothing has changed),
     `never`, or `trusted` (also where nobody can tell). `depends_on_files` are patterns of files that count as well,
-    `reads_environment` are names of environment variables that do (None: those that the code names). `engine`
-    replaces the pipeline's. The choice of an engine uses `work`, the kinds of work that the stage does, and
-    `table_reads`, the parts of the tables that it does not read completely. `kernel` is `auto` (forked from the fork
-    server if possible) or `cold` (a new process). `pools` are how much of each pool it takes. `dbutils_inputs` is None
-    unless the notebook was written for Databricks.
+    `reads_environment` are names of environment variables that do (None: those that the code names). `may_exit`
+    says whether `sys.exit(0)` and its like end the stage early and successfully. `engine` replaces the pipeline's. The
+    choice of an engine uses `work`, the kinds of work that the stage does, and `table_reads`, the parts of the tables
+    that it does not read completely. `kernel` is `auto` (forked from the fork server if possible) or `cold` (a new
+    process). `pools` are how much of each pool it takes. `dbutils_inputs` is None unless the notebook was written for
+    Databricks.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Stage:
     reuse: str = "auto"
     depends_on_files: tuple[str, ...] = ()
     reads_environment: tuple[str, ...] | None = None
+    may_exit: bool = False
     kernel: str = "auto"
     pools: Mapping[str, float] = field(default_factory=dict)
     dbutils_inputs: DbutilsInputs | None = None

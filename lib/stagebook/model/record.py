@@ -77,7 +77,11 @@ class RunSession:
 
 @dataclass
 class StageRecord:
-    """What is known of one stage of a run."""
+    """What is known of one stage of a run.
+
+    `ended_early` is why its notebook ended before its last cell, successfully; of a skipped stage, the early end of
+    another for which it was skipped.
+    """
 
     name: str
     notebook: str
@@ -94,11 +98,18 @@ class StageRecord:
     reuse: dict[str, Any] = field(default_factory=dict)  # what a later run needs to take the result
     profile: str | None = None
     saved_usd: float | None = None  # what the reused result cost the run that computed it
+    ended_early: str | None = None
+
+    @property
+    def early_end(self) -> str | None:
+        """The early end because of which stages downstream have nothing to start from; None if there is none."""
+        is_own = self.status is not StageStatus.SKIPPED
+        return f"{self.name} ended early: {self.ended_early}" if self.ended_early and is_own else self.ended_early
 
     @property
     def result(self) -> dict[str, Any]:
         """What the stage has left, as another run's record takes it over."""
-        names = ("scraps", "outputs", "inputs", "parameters", "engine", "reuse")
+        names = ("scraps", "outputs", "inputs", "parameters", "engine", "reuse", "ended_early")
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -8,7 +8,7 @@ from stagebook.cache.lookup import recorded_result
 from stagebook.config.references import holds_reference
 from stagebook.config.request import RunRequest
 from stagebook.errors import ConfigError
-from stagebook.model.pipeline import Pipeline, Stage
+from stagebook.model.pipeline import Pipeline, RunIf, Stage
 from stagebook.model.record import RunRecord
 from stagebook.planner.plan import Plan, Step
 from stagebook.planner.upstream import StageCache, TableVersions, UpstreamResults
@@ -144,7 +144,10 @@ def _reason_to_run_anyway(stage: Stage, request: RunRequest, forced: set[str]) -
 
 
 def _pins(pipeline: Pipeline, steps: Mapping[str, Step], tables: TableVersions) -> dict[str, int]:
-    """The version, as of now, of every table that is read and that no earlier stage of this run writes."""
+    """The version, as of now, of every table that is read and that no earlier stage of this run is sure to write.
+
+    A stage that does not wait for the results of all others may run after its table's writer has failed or ended early.
+    """
     pins: dict[str, int] = {}
     missing: dict[str, str] = {}
     written: dict[str, frozenset[str]] = {}  # by a stage and all before it; `steps` are in that order
@@ -155,13 +158,13 @@ def _pins(pipeline: Pipeline, steps: Mapping[str, Step], tables: TableVersions) 
         if step.action != "run":
             continue
         for table in stage.reads:
-            if table in written_before:
+            if table in written_before and stage.run_if is RunIf.ALL_SUCCESS:
                 continue
             version = tables.latest(table)
-            if version is None:
-                missing[table] = name
-            else:
+            if version is not None:
                 pins[table] = version
+            elif table not in written_before:
+                missing[table] = name
     if missing:
         raise MissingTables.of(missing, str(pipeline.paths.tables))
     return pins

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from stagebook import graph
 from stagebook.cache.key import CacheKeyInputs
 from stagebook.cache.lookup import CacheLookup, versions_read, writers_of_inputs
 from stagebook.config import dbutils_inputs
@@ -46,7 +47,10 @@ class UpstreamResults:
 
     def step(self, stage: Stage) -> Step:
         """Reuse where the cache has a result that still holds; else run, and why."""
-        running = [up for up in stage.depends_on if self.steps[up].action not in ("keep", "reuse")]
+        early_ends = {up: self._early_end(up) for up in stage.depends_on}
+        running = [up for up, end in early_ends.items() if not end and self.steps[up].action not in ("keep", "reuse")]
+        if not running and (reason := graph.missing_result(stage.run_if, list(early_ends.values()))):
+            return Step("skip", reason, {"ended_early": reason})
         if running or stage.run_if not in _SUCCESS_SUFFICES:
             return self._step_after(stage, running)
         if (refusal := condition_refusal(stage, self._scrap)) is not None:
@@ -83,5 +87,11 @@ class UpstreamResults:
             return self.current.stages[stage].result
         return step.result
 
+    def _early_end(self, stage: str) -> str | None:
+        """As `StageRecord.early_end`, of a stage that is kept, reused, or skipped for the early end of another."""
+        ended_early = self._result(stage).get("ended_early")
+        is_own = self.steps[stage].action != "skip"
+        return f"{stage} ended early: {ended_early}" if ended_early and is_own else ended_early
+
     def _scrap(self, stage: str, scrap: str) -> Any:
-        return self._result(stage)["scraps"].get(scrap)
+        return self._result(stage).get("scraps", {}).get(scrap)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stagebook.model.record import Attempt, RunRecord
 from stagebook.runner.event_sinks import EventSinks, one_line
 from stagebook.runs.folders import RunFolder
 from stagebook.runs.recorder import RunRecorder
@@ -41,12 +42,17 @@ class BackgroundTasks:
         from stagebook import atomic
         from stagebook.report.notebook import notebook_html
 
+        record = self.folder.load()
         for path in sorted(self.folder.path.glob("stages/*/attempt-*.ipynb")):
             page = path.with_suffix(".html")
             if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
-                node = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+                attempt, ended_early = _end_of(record, str(path.relative_to(self.folder.path)))
                 title = f"{path.parent.name} · {path.stem.replace('-', ' ')}"
-                atomic.write_text(page, notebook_html(node, title=title, back="../../report.html"))
+                node = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+                html = notebook_html(
+                    node, title=title, back="../../report.html", attempt=attempt, ended_early=ended_early
+                )
+                atomic.write_text(page, html)
         return {}
 
     def finish(self) -> dict[str, Any]:
@@ -59,6 +65,15 @@ class BackgroundTasks:
             book.emit("tracking_linked", mlflow=self.sinks.sync_mlflow(self.folder, final=True))
             self.sinks.post_to_system_tables(self.folder)
         return {"problems": self.sinks.notify(self.folder)}
+
+
+def _end_of(record: RunRecord | None, notebook: str) -> tuple[Attempt | None, str | None]:
+    """The attempt that executed a notebook, and why its stage ended early if it did, as far as they are recorded."""
+    for stage in record.stages.values() if record else ():
+        for attempt in stage.attempts:
+            if attempt.notebook == notebook:
+                return attempt, stage.ended_early if attempt is stage.attempts[-1] else None
+    return None, None
 
 
 def main() -> int:

@@ -71,7 +71,7 @@ def _run_resumed(record: RunRecord, event: Event) -> None:
         stage.notebook, stage.depends_on = spec["notebook"], list(spec["depends_on"])
         stage.profile = spec.get("profile")
         if name not in event["kept"]:
-            stage.status, stage.why, stage.saved_usd = StageStatus.PENDING, "", None
+            stage.status, stage.why, stage.saved_usd, stage.ended_early = StageStatus.PENDING, "", None, None
         _end_killed(stage, event.get("last_seen", {}).get(name))
 
 
@@ -98,6 +98,7 @@ def _end_killed(stage: StageRecord, last_seen: str | None) -> bool:
 def _stage_settled(record: RunRecord, event: Event) -> None:
     stage = record.stages[event["stage"]]
     stage.status, stage.why = StageStatus(event["status"]), event["why"]
+    stage.ended_early = event.get("ended_early")
     for key in ("scraps", "inputs", "outputs", "parameters", "engine", "reuse", "saved_usd"):
         if key in event:
             setattr(stage, key, event[key])
@@ -107,7 +108,7 @@ def _stage_settled(record: RunRecord, event: Event) -> None:
 
 def _attempt_started(record: RunRecord, event: Event) -> None:
     stage = record.stages[event["stage"]]
-    stage.status, stage.why = StageStatus.RUNNING, event["why"]
+    stage.status, stage.why, stage.ended_early = StageStatus.RUNNING, event["why"], None
     stage.parameters, stage.engine, stage.inputs = event["parameters"], event["engine"], event["inputs"]
     stage.choice = event.get("choice")
     stage.attempts.append(Attempt(event["n"], AttemptStatus.RUNNING, event["at"], event["notebook"]))
@@ -119,7 +120,7 @@ def _attempt_finished(record: RunRecord, event: Event) -> None:
     attempt.status = AttemptStatus(event["status"])
     attempt.finished_at, attempt.seconds, attempt.error = event["at"], event["seconds"], event["error"]
     attempt.peak_rss_bytes, attempt.cpu_seconds = event["peak_rss_bytes"], event["cpu_seconds"]
-    stage.scraps = event["scraps"]
+    stage.scraps, stage.ended_early = event["scraps"], event.get("ended_early")
 
 
 def _tracking_linked(record: RunRecord, event: Event) -> None:

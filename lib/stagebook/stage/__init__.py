@@ -10,6 +10,7 @@ the runner (pinned versions, one commit per run and stage), and on Databricks (w
 names, volumes).
 """
 
+from stagebook.stage.ending import end
 from stagebook.stage.files import load_model, save_file, save_model
 from stagebook.stage.inputs import parameter, secret
 from stagebook.stage.models import champion, champion_version, evaluate_gate, promote, register_model
@@ -24,6 +25,7 @@ __all__ = [
     "champion_version",
     "check",
     "count",
+    "end",
     "evaluate_gate",
     "from_local",
     "glue",

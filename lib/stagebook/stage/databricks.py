@@ -38,6 +38,10 @@ class DatabricksNotebook:
         """Set a task value, for tasks downstream."""
         self.dbutils.jobs.taskValues.set(key=name, value=value)
 
+    def exit(self, value: str) -> None:
+        """End the notebook, successfully."""
+        self.dbutils.notebook.exit(value)
+
     def secret(self, scope: str, key: str) -> str:
         return self.dbutils.secrets.get(scope=scope, key=key)
 

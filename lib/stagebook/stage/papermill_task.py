@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stagebook.errors import ConfigError
+from stagebook.stage import ending
 from stagebook.stage.current import current, volume
 from stagebook.stage.databricks import databricks_notebook, parse_parameter
 
@@ -11,7 +12,8 @@ def run() -> Path:
     """Execute the notebook that the job names, with the parameters that it passes; gives where it is saved.
 
     Parameters, notebook and paths come as widgets. Also where a cell fails the notebook is saved, on the volume
-    as `runs/<run id>/<stage>-<attempt>.ipynb`, and scraps glued before are handed on.
+    as `runs/<run id>/<stage>-<attempt>.ipynb`, and scraps glued before are handed on. A notebook that `stage.end` ends
+    has succeeded.
 
     Raises:
         papermill.PapermillExecutionError: with the cell that failed.
@@ -34,9 +36,11 @@ def run() -> Path:
     }
     context = current().context
     output = volume(task) / "runs" / context.run_id / f"{context.stage}-{context.attempt}.ipynb"
+    ending.executed_by_us = True
     try:
         in_process.execute(load(notebook), parameters, output)
     finally:
+        ending.executed_by_us = False
         if output.is_file():
             for name, value in scraps(load(output)).items():
                 task.set_task_value(name, value)

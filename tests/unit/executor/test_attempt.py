@@ -7,9 +7,9 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from fixtures.processes import wait_until
+from fixtures.attempts import states
 
-from stagebook.executor.job import CellProgress, Job
+from stagebook.executor.job import Job
 from stagebook.executor.kernels.fork_server import ForkServer
 from stagebook.executor.supervise import run_attempt
 from stagebook.model.record import AttemptStatus as A
@@ -21,41 +21,6 @@ pytestmark = pytest.mark.slow
 def server(request):
     """No fork server, or that of this machine: the attempts must be the same."""
     return ForkServer.start(dict(os.environ), ["pandas", "scrapbook"]) if request.param == "forked" else None
-
-
-@pytest.fixture
-def attempt(tmp_path, notebook, server):
-    """`attempt("cell", …)` runs a notebook of these cells; returns outcome and executed notebook."""
-
-    def run(*cells, values=None, timeout=None, stop_when=None, parameters=None, on_cell=None):
-        source = notebook("stage", *cells, parameters=parameters)
-        output = tmp_path / "out" / "attempt-1.ipynb"
-        stop = threading.Event()
-
-        def progress(cell: CellProgress):
-            if on_cell is not None:
-                on_cell(cell)
-            if stop_when is not None and cell.cell == 2:
-                threading.Thread(target=lambda: (wait_until(stop_when), stop.set())).start()
-
-        job = Job(
-            str(source),
-            str(output),
-            str(source.parent),
-            values or {},
-            {"MARKER": "here"},
-            {"notebook": str(source)},
-            timeout,
-        )
-        outcome = run_attempt(job, log=tmp_path / "log", stop=stop, progress=progress, fork_server=server)
-        assert "cold" not in (tmp_path / "log").read_text()
-        return outcome, nbformat.read(output.open(), as_version=4)
-
-    return run
-
-
-def states(node):
-    return [cell.metadata.papermill["status"] for cell in node.cells]
 
 
 def test_parameters_are_injected_scraps_come_back_and_progress_is_reported(attempt):
@@ -74,7 +39,7 @@ def test_parameters_are_injected_scraps_come_back_and_progress_is_reported(attem
         str(Path(node.metadata.stagebook.notebook).parent),
         "here",
     ]
-    assert [cell.cell for cell in cells] == [1, 2, 3, 4]
+    assert [(cell.cell, cell.of) for cell in cells] == [(1, 3), (2, 3), (3, 3)], "without the one that was injected"
     assert outcome.peak_rss_bytes and outcome.peak_rss_bytes > 10_000_000
     assert outcome.cpu_seconds and outcome.cpu_seconds > 0
 
@@ -83,7 +48,7 @@ def test_parameters_are_injected_scraps_come_back_and_progress_is_reported(attem
     ("broken", "status", "kind", "message"),
     [
         ("1 / 0", A.FAILED, "ZeroDivisionError", "division by zero"),
-        ("import sys; sys.exit(0)", A.FAILED, "EarlyExit", "the cells after it never ran"),
+        ("import sys; sys.exit(0)", A.FAILED, "EarlyExit", "1 cell after it did not run"),
         ("import sys; sys.exit(3)", A.FAILED, "SystemExit", "3"),
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
@@ -106,8 +71,9 @@ def test_a_failure_is_reported_as_it_happened(alone_with_kills, attempt, broken,
 
 
 def test_a_cell_that_runs_out_of_time_times_out(attempt):
-    outcome, node = attempt("1", "import time; time.sleep(60)", "2", timeout=3)
+    outcome, node = attempt("1", "import time; time.sleep(60)", "2", timeout_seconds=3)
     assert (outcome.status, outcome.error["type"], outcome.error["cell"]) == (A.TIMEOUT, "Timeout", 2)
+    assert "longer than its time limit of 3 s (timeout_seconds), in cell 2" in outcome.error["message"]
     assert states(node) == ["completed", "failed", "pending"]
 
 

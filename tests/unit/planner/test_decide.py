@@ -8,7 +8,7 @@ from fixtures.run_builder import RunBuilder, rate_of
 
 from stagebook.cache.lookup import CacheLookup
 from stagebook.config.request import RunRequest
-from stagebook.model.pipeline import Paths, Pipeline, Stage, Tracking
+from stagebook.model.pipeline import Paths, Pipeline, RunIf, Stage, Tracking
 from stagebook.model.record import Attempt, AttemptStatus, RunRecord, StageRecord, StageStatus
 from stagebook.planner import decide
 
@@ -200,3 +200,23 @@ def test_a_reused_result_brings_along_what_it_had_cost_where_it_was_computed():
     steps = make_plan(RunRequest(only=("check",)), history=[first]).steps
     saved = {name: step.result.get("saved_usd") for name, step in steps.items()}
     assert saved == {"prep": 2.5025, "build": 0.5, "train": None, "check": None}
+
+
+@pytest.mark.parametrize("already", ["reuse", "keep"])
+def test_what_stands_on_a_result_that_ended_early_is_skipped_with_the_reason(already):
+    early = {**result(), "outputs": {}, "ended_early": "nothing today"}
+    current = record(prep="succeeded") if already == "keep" else None
+    if current is not None:
+        current.stages["prep"].ended_early = "nothing today"
+    request = RunRequest(resume="r1" if current else None)
+    steps = make_plan(request, current=current, cache=Cache(prep=early, build=result()), tables=Tables())
+    assert actions(steps) == [already, "skip", "skip", "skip"]
+    assert {steps.steps[name].reason for name in NAMES[1:]} == {"prep ended early: nothing today"}
+
+
+def test_a_stage_that_need_not_wait_for_a_tables_writer_has_a_version_to_read_all_the_same():
+    line = pipeline()
+    tolerant = replace(line.stages["build"], run_if=RunIf.ALL_DONE)
+    line = replace(line, stages={**line.stages, "build": tolerant})
+    assert make_plan(line=line, tables=Tables(t_prep=3)).pins == {"t_prep": 3}
+    assert make_plan(line=line, tables=Tables()).pins == {}

@@ -1,5 +1,6 @@
 """A stage as a task of a Databricks job, with a stand-in for `dbutils` in the shell."""
 
+import contextlib
 from types import SimpleNamespace
 
 import nbformat
@@ -7,7 +8,9 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from stagebook import stage
-from stagebook.errors import ConfigError
+from stagebook.dbutils import NotebookExit
+from stagebook.dbutils.notebook import NotebookUtility
+from stagebook.errors import ConfigError, StageEnd
 from stagebook.stage import current, papermill_task
 
 PLACES = {"catalog": "main", "schema": "flights", "volume": "files", "run_id": "7", "stage": "train"}
@@ -25,6 +28,7 @@ def job(tmp_path, monkeypatch):
             widgets=SimpleNamespace(getAll=lambda: given),
             jobs=SimpleNamespace(taskValues=SimpleNamespace(set=lambda key, value: values.update({key: value}))),
             secrets=SimpleNamespace(get=lambda scope, key: f"{scope}/{key}"),
+            notebook=NotebookUtility(),
         )
         return values
 
@@ -97,3 +101,32 @@ def test_a_stage_that_fails_under_papermill_is_kept_and_fails(job, notebook, tmp
     kept = nbformat.read(tmp_path / "Volumes/main/flights/files/runs/7/train-1.ipynb", as_version=4)
     assert values == {"before": 1}
     assert [cell.get("outputs") for cell in kept.cells if "after" in cell.source] == [[]]
+
+
+def test_papermill_judges_a_cell_by_what_it_raises_not_by_what_it_shows(job, notebook):
+    handled = "try: 1 / 0\nexcept Exception: get_ipython().showtraceback()"
+    path = notebook("a", "int('x')", handled, "print('after')", tags=["raises-exception"])
+    job(stagebook_notebook=str(path))
+    kept = nbformat.read(papermill_task.run(), as_version=4)
+    assert kept.cells[-1].outputs[0].text == "after\n"
+
+
+def test_papermill_ends_a_stage_where_it_says_so(job, notebook):
+    path = notebook("a", "from stagebook import stage\nimport scrapbook\nscrapbook.glue('rows', 0)",
+                    "stage.end('no rows')", "1 / 0")  # fmt: skip
+    values = job(stagebook_notebook=str(path))
+    kept = nbformat.read(papermill_task.run(), as_version=4)
+    assert values == {"rows": 0}
+    assert kept.cells[1].outputs[0].text == "The stage ends here: no rows\n"
+    assert [cell.metadata.papermill["status"] for cell in kept.cells] == ["completed", "completed", "pending"]
+
+
+def test_on_databricks_the_end_of_a_stage_is_the_exit_of_its_notebook(job):
+    job()
+    with pytest.raises(NotebookExit, match="no rows"):
+        stage.end("no rows")
+
+
+def test_elsewhere_the_end_of_a_stage_is_no_error_that_a_notebook_handles():
+    with pytest.raises(StageEnd, match="no rows"), contextlib.suppress(Exception):
+        stage.end("no rows")

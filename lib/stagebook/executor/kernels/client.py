@@ -12,7 +12,12 @@ from jupyter_client.manager import AsyncKernelManager
 
 
 class FastKernelClient(AsyncKernelClient):
-    """A kernel is ready once its answer has come on both channels, to its last message."""
+    """A kernel is ready once its answer has come on both channels, to its last message.
+
+    `language_info` is what it has answered of its language.
+    """
+
+    language_info: dict[str, Any]
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Wait until the kernel answers.
@@ -39,6 +44,7 @@ class FastKernelClient(AsyncKernelClient):
         except Empty:  # messages were lost before this client was connected: ask again
             return False
         self._handle_kernel_info_reply(reply)
+        self.language_info = reply["content"]["language_info"]
         return True
 
 
