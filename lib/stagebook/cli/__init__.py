@@ -1,6 +1,7 @@
 """The command line: one module a command group, imported when it is called; `options` declares shared flags once."""
 
 import os
+import signal
 import sys
 from collections.abc import Collection
 from importlib.metadata import version
@@ -69,11 +70,16 @@ def main(words: list[str] | None = None) -> None:
     try:
         status = call(sys.argv[1:] if words is None else words)
     except StagebookError as error:
-        print(f"stagebook: {error}", file=sys.stderr)
+        from stagebook.formatting import FINDINGS_TEXT, excerpt
+
+        print(f"stagebook: {excerpt(error, FINDINGS_TEXT)}", file=sys.stderr)
         status = error.exit_code
-    except KeyboardInterrupt:
-        status = 130
-    sys.stdout.flush()
+    except KeyboardInterrupt as stopped:
+        status = 128 + getattr(stopped, "number", signal.SIGINT)
+    try:
+        sys.stdout.flush()
+    except OSError:  # nobody reads it any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
 
 

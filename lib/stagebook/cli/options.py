@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -137,7 +138,10 @@ def split_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def warn(text: str) -> None:
     """A warning on stderr, marked as the kit's."""
-    print(f"stagebook: {text}", file=sys.stderr, flush=True)
+    from stagebook.formatting import FINDINGS_TEXT, excerpt
+
+    with suppress(OSError):  # the terminal may be closed by now
+        print(f"stagebook: {excerpt(text, FINDINGS_TEXT)}", file=sys.stderr, flush=True)
 
 
 def quiet_environment() -> "RunEnvironment":

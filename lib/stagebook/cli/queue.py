@@ -110,8 +110,8 @@ def run(
 ) -> int:
     """Work on the queue until nothing is left that may start now.
 
-    Exit status: 0 all that ended did so with 0, 1 something did not, 130 interrupted, 143 terminated; what was
-    interrupted waits again, and is resumed.
+    Exit status: 0 all that ended did so with 0, 1 something did not, 129 hung up, 130 interrupted, 143 terminated; what
+    was interrupted waits again, and is resumed.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def run(
         Stay, and start entries when their time comes.
     """
     from stagebook.queue.worker import QueueWorker, launch, look, work
-    from stagebook.runner.services import stop_on_signals
+    from stagebook.runner.signals import stop_on_signals
 
     threads.share(jobs)
     queue = _queue()

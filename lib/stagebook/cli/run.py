@@ -2,6 +2,7 @@
 
 import json as jsonlib
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
 
@@ -28,7 +29,7 @@ def run(
     """Run the stages of a pipeline in dependency order.
 
     Exit status: 0 done, 1 a stage failed, 2 usage or configuration, 3 over budget, 4 the gate refused the model,
-    75 another process holds this run, 130 interrupted, 143 terminated.
+    75 another process holds this run, 129 hung up (the terminal was closed), 130 interrupted, 143 terminated.
 
     Parameters
     ----------
@@ -80,9 +81,10 @@ def run(
             return preview.refusal.exit_code
         return 0
     finished = run_pipeline(request, environment)
-    print(finished.summary, file=sys.stderr if json else sys.stdout)
-    if json:
-        print(jsonlib.dumps(to_json(finished.record), indent=2, ensure_ascii=False, default=str))
+    with suppress(OSError):  # nobody may read it any more; the run has its record, and its exit status
+        print(finished.summary, file=sys.stderr if json else sys.stdout, flush=True)
+        if json:
+            print(jsonlib.dumps(to_json(finished.record), indent=2, ensure_ascii=False, default=str), flush=True)
     return finished.record.exit_code or 0
 
 

@@ -19,12 +19,14 @@ from stagebook.executor.piped_process import KitProgram, PipedProcess, Pipes, Pr
 from stagebook.model.pipeline import Pipeline
 from stagebook.model.record import RunRecord
 from stagebook.runner.event_sinks import EventSinks
+from stagebook.runner.signals import StopSignals
 from stagebook.runs.events import Event
 
 READY_SECONDS = 120.0
 RENDER_SECONDS = 60.0
 FINISH_SECONDS = 60.0
 END_SECONDS = 5.0
+SLICE_SECONDS = 0.1
 FORK_SECONDS = 20.0
 """How long the fork server may take to import, before a worker is started that imports by itself."""
 
@@ -34,11 +36,19 @@ class BackgroundWorker:
 
     Args:
         fork_server: forks the worker as soon as it has imported what stages need; without it, it starts afresh.
+        signals: of the run; when one hurries it up, no answer is waited for any more.
     """
 
-    def __init__(self, pipeline: Pipeline, run_folder: Path, fork_server: ForkServer | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        run_folder: Path,
+        fork_server: ForkServer | None = None,
+        signals: StopSignals | None = None,
+    ) -> None:
         setup = {"run_folder": str(run_folder), "sinks": EventSinks.of(pipeline).to_json()}
         self._program = KitProgram("stagebook.runner.background_process", (json.dumps(setup),))
+        self._signals = signals or StopSignals()
         self._log = run_folder / "background.log"
         self._pipes = Pipes()  # tasks that are posted before it has started wait in them
         self._hurry = threading.Event()
@@ -91,6 +101,11 @@ class BackgroundWorker:
         self._started().detach()
         self._detached = True
 
+    @property
+    def is_hurried(self) -> bool:
+        """Whether nothing is to be waited for any more."""
+        return self._signals.is_hurried
+
     def _start(self, fork_server: ForkServer | None) -> None:
         with self._log.open("ab") as log:
             if fork_server is not None:
@@ -112,9 +127,10 @@ class BackgroundWorker:
         with selectors.DefaultSelector() as selector:
             selector.register(self._pipes.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0 or not selector.select(remaining):
+                if self.is_hurried or (remaining := deadline - time.monotonic()) <= 0:
                     return None
+                if not selector.select(min(remaining, SLICE_SECONDS)):
+                    continue
                 chunk = os.read(self._pipes.stdout.fileno(), 65536)
                 if not chunk:
                     return None
@@ -138,5 +154,6 @@ class TrackingDatabase:
         """Come back when it is there, or will not be: then a warning says so, once."""
         with self._lock:
             call, self._call = self._call, None
-            if call is not None and self._worker.wait_for(call, READY_SECONDS) is None:
+            is_there = call is None or self._worker.wait_for(call, READY_SECONDS) is not None
+            if not is_there and not self._worker.is_hurried:
                 self._warn("tracking is not available; the run goes on, and its record is sent later")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stagebook import notify
+from stagebook.formatting import first_line
 from stagebook.model.pipeline import Pipeline, Tracking
 from stagebook.runs.folders import RunFolder
 from stagebook.system_tables.write import write_runs
@@ -74,7 +75,7 @@ class EventSinks:
 
 def one_line(error: BaseException) -> str:
     """An error in a line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return first_line(f"{type(error).__name__}: {error}")
 
 
 def _problems(sink: str, task: Callable[[], object]) -> list[str]:

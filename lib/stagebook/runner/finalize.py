@@ -1,15 +1,17 @@
 """The end of a run: the record is closed, the report written, and event sinks hear the last of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 
 from stagebook import atomic
 from stagebook.costs.trend import trend
-from stagebook.model.record import RunRecord
+from stagebook.model.record import RunRecord, RunStatus, StageStatus
 from stagebook.report.page import render
 from stagebook.runner import outcome
 from stagebook.runner.background_worker import FINISH_SECONDS, RENDER_SECONDS
+from stagebook.runner.event_sinks import one_line
 from stagebook.runner.prepare import PreparedRun
 from stagebook.runner.services import Services
 from stagebook.runs.folders import RunFolder
@@ -29,8 +31,9 @@ class ReportContext:
 def finalize(run: PreparedRun, services: Services) -> None:
     """Close the record, then write the report, then let the background worker tell the event sinks.
 
-    Nobody waits for MLflow where nothing ran: its import takes longer than all else.
+    Nobody waits for MLflow where nothing ran: its import takes longer than all else; nor after a signal that comes now.
     """
+    services.signals.end_begins()
     worker, recorder, context = services.worker, services.recorder, ReportContext(run.resume_command, run.cache.history)
     if not run.plan.running:
         _close_record(services)
@@ -43,15 +46,36 @@ def finalize(run: PreparedRun, services: Services) -> None:
     _close_record(services)
     worker.call("render", RENDER_SECONDS)
     write_report(recorder.record, run.folder, context)
+    if worker.is_hurried:
+        worker.detach("finish_detached")
+        run.environment.warn("tracking and notices are finished in the background")
+        return
     finished = worker.call("finish", FINISH_SECONDS)
     for problem in finished["problems"] if finished else ["tracking is not finished"]:
         run.environment.warn(f"{problem} (nothing is lost: `stagebook sync {run.folder.run_id}` sends it later)")
 
 
 def _close_record(services: Services) -> None:
-    recorder, signals = services.recorder, services.signals
-    status, exit_code = outcome.verdict(recorder.record, signals[-1] if signals else None)
+    recorder, received = services.recorder, services.signals.received
+    status, exit_code = outcome.verdict(recorder.record, received[0] if received else None)
     recorder.emit("run_finished", status=status.value, exit_code=exit_code)
+
+
+@contextmanager
+def recorded_as_failed(run: PreparedRun, services: Services) -> Iterator[None]:
+    """An error of the runner itself, such as a full disk: record it as the end of the run, and raise it again."""
+    try:
+        yield
+    except BaseException as error:
+        why, recorder = f"the runner failed: {one_line(error)}", services.recorder
+        with suppress(Exception):
+            unfinished = [name for name, stage in recorder.record.stages.items() if stage.status is StageStatus.RUNNING]
+            recorder.emit_all(
+                [("stage_settled", {"stage": name, "status": "failed", "why": why}) for name in unfinished]
+            )
+            recorder.emit("run_finished", status=RunStatus.FAILED.value, exit_code=outcome.FAILED)
+            write_report(recorder.record, run.folder, ReportContext(run.resume_command, run.cache.history))
+        raise
 
 
 def write_report(record: RunRecord, folder: RunFolder, context: ReportContext) -> None:

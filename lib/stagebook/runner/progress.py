@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -11,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stagebook.executor.job import CellProgress
-from stagebook.model.record import RunRecord, StageStatus
+from stagebook.formatting import first_line
+from stagebook.model.record import RunRecord, StageRecord, StageStatus
 from stagebook.runs.events import Event
 
 SYMBOLS = {
@@ -39,8 +41,32 @@ def choose(*, quiet: bool, verbose: bool, plain: bool) -> ProgressDisplay:
     if quiet:
         return SilentProgress()
     if plain or not console.is_terminal:
-        return PlainProgress(console, verbose=verbose)
-    return LiveProgress(console)
+        return GuardedProgress(PlainProgress(console, verbose=verbose))
+    return GuardedProgress(LiveProgress(console))
+
+
+class GuardedProgress:
+    """Shows what another display shows, until that cannot: where a terminal is closed, the run goes on."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display: ProgressDisplay | None = display
+
+    def event(self, event: Event, record: RunRecord) -> None:
+        self._show(lambda display: display.event(event, record))
+
+    def cell(self, stage: str, attempt: int, cell: CellProgress) -> None:
+        self._show(lambda display: display.cell(stage, attempt, cell))
+
+    def close(self) -> None:
+        self._show(lambda display: display.close())
+
+    def _show(self, show: Callable[[ProgressDisplay], None]) -> None:
+        if self._display is None:
+            return
+        try:
+            show(self._display)
+        except (OSError, ValueError, SystemExit):  # rich exits where nobody reads a pipe
+            self._display = None
 
 
 class SilentProgress:
@@ -85,10 +111,12 @@ def describe(event: Event) -> str | None:
         case "attempt_finished":
             error = event["error"] or {}
             at = f" in cell {error['cell']}" if error.get("cell") else ""
-            first = str(error.get("message", "")).splitlines()[:1]
-            return f"{stage} · attempt {event['n']} {event['status']}{at}: {error.get('type')}: {''.join(first)}"
+            status, message = event["status"].replace("_", " "), first_line(error.get("message") or "")
+            return f"{stage} · attempt {event['n']} {status}{at}: {error.get('type')}: {message}"
         case "stage_settled" if event["status"] not in ("succeeded", "failed"):
-            return f"{stage} · {event['status'].replace('_', ' ')} ({event['why']})"
+            return f"{stage} · {event['status'].replace('_', ' ')} ({first_line(event['why'])})"
+        case "stage_settled" if event.get("ended_early"):
+            return f"{stage} · ended early ({event['ended_early']})"
         case "run_finished":
             return f"{event['status']}, exit status {event['exit_code']}"
     return None
@@ -96,6 +124,13 @@ def describe(event: Event) -> str | None:
 
 def cell_text(cell: CellProgress) -> str:
     return f"cell {cell.cell}/{cell.of}" + (f" {cell.heading}" if cell.heading else "")
+
+
+def _told(stage: StageRecord) -> str:
+    """What is worth telling of how a stage ended."""
+    if stage.status is StageStatus.SUCCEEDED:
+        return f"ended early: {stage.ended_early}" if stage.ended_early else ""
+    return first_line(stage.why)
 
 
 class LiveProgress:
@@ -141,7 +176,7 @@ class LiveProgress:
                     Text(f"{seconds:6.1f} s" if seconds else "", style="dim"),
                     Text(attempt),
                     Text(
-                        cell or ("" if stage.status is StageStatus.SUCCEEDED else stage.why),
+                        cell or _told(stage),
                         style="dim",
                         overflow="ellipsis",
                         no_wrap=True,

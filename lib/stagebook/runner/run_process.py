@@ -17,6 +17,7 @@ from stagebook.runner.budget import MonthlyBudgetSpent, is_monthly
 from stagebook.runner.environment import RunEnvironment
 from stagebook.runner.pipeline import run_pipeline
 from stagebook.runner.progress import choose
+from stagebook.runner.signals import StoppedBySignal
 from stagebook.runs.folders import RunFolder
 
 MONTH_SPENT = 76
@@ -89,6 +90,8 @@ def main() -> None:
     except StagebookError as error:
         warn(str(error))
         sys.exit(MONTH_SPENT if isinstance(error, MonthlyBudgetSpent) else error.exit_code)
+    except StoppedBySignal as stopped:
+        sys.exit(128 + stopped.number)
     print(result.summary)
     spent = any(map(is_monthly, result.record.over_budget.values()))
     sys.exit(MONTH_SPENT if spent else result.record.exit_code or 0)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from stagebook import atomic
 from stagebook.errors import StagebookError
+from stagebook.formatting import first_line
 from stagebook.model.record import RunRecord, RunStatus
 from stagebook.model.sweep import Comparison, Configuration
 from stagebook.report import sweep_comparison
 from stagebook.runner import run_process
 from stagebook.runner.environment import RunEnvironment
 from stagebook.runner.outcome import REFUSED
-from stagebook.runner.services import stop_on_signals
+from stagebook.runner.signals import stop_on_signals
 from stagebook.runs.folders import RunFolder
 from stagebook.runs.recorder import stamp
 from stagebook.sweeps.compare import compare, exit_code
@@ -141,7 +142,7 @@ class _SweepRuns:
             sweeps.sync_sweep(comparison, members, files, tracking)
         except StagebookError as error:
             resume = f"stagebook sweep --resume {comparison.sweep_run.id}"
-            self.environment.warn(f"{str(error).splitlines()[0]} (nothing is lost: `{resume}` sends it later)")
+            self.environment.warn(f"{first_line(error)} (nothing is lost: `{resume}` sends it later)")
 
     def _log(self, n: int) -> Path:
         return self.folder.path / f"configuration-{n}.log"

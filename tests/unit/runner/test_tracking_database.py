@@ -12,8 +12,8 @@ from stagebook.runner.background_worker import TrackingDatabase
 class Worker:
     """Answers, or not; counts what it is asked."""
 
-    def __init__(self, answer):
-        self.answer, self.posted, self.waits = answer, [], 0
+    def __init__(self, answer, is_hurried=False):
+        self.answer, self.posted, self.waits, self.is_hurried = answer, [], 0, is_hurried
 
     def post(self, task):
         self.posted.append(task)
@@ -34,6 +34,10 @@ def test_however_many_wait_the_worker_is_asked_once_and_a_warning_comes_once(ans
     for thread in threads:
         thread.join()
     assert (worker.posted, worker.waits, len(warned)) == (["prepare"], 1, warnings)
+
+
+def test_a_run_that_is_being_stopped_is_not_told_that_tracking_does_not_come():
+    TrackingDatabase(Worker(None, is_hurried=True), pytest.fail, is_needed=True).wait()
 
 
 def test_where_nothing_runs_nothing_is_prepared_and_nobody_waits():
