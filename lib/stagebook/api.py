@@ -1,6 +1,5 @@
 """Runs from Python: start one, or open one that has ended."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from stagebook.config.flags import Flags
 from stagebook.config.request import RunRequest
 from stagebook.costs import bill
 from stagebook.model.record import RunRecord, StageRecord
+from stagebook.model.sweep import ParameterSetting
 from stagebook.runs import folders
 from stagebook.runs.folders import RunFolder
 
@@ -112,7 +112,7 @@ def run(
 
     Args:
         params: parameter files, each a path or a name in `params/`; later ones win.
-        parameters: parameter → value, for all stages or as `stage.name` for one; as `-p` on the command line.
+        parameters: parameter → value, for all stages or as `stage.name` for one.
         jobs: stages that may run at once.
         reuse: take results of earlier runs for stages that nothing has changed for.
         engine: what computes on tables, instead of `tables.engine`.
@@ -132,7 +132,7 @@ def run(
 
     names = [params] if isinstance(params, str | Path) else params
     flags = Flags(
-        parameters=tuple(f"{name}={json.dumps(value)}" for name, value in (parameters or {}).items()),
+        parameters=tuple(ParameterSetting(name, value).text for name, value in (parameters or {}).items()),
         engine=engine,
         runs_dir=runs_dir,
         warehouse=warehouse,

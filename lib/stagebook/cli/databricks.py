@@ -230,7 +230,7 @@ def _interface(path: Path) -> "NotebookInterface":
 
     try:
         return read_interface(path)
-    except (ConfigError, SyntaxError):
+    except ConfigError:
         return NotebookInterface()
 
 

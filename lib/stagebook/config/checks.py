@@ -1,6 +1,5 @@
 """Checks beyond the structure of the file: one function a rule, each yielding findings."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from stagebook import graph
 from stagebook.config import deployment, notebooks
 from stagebook.config.findings import Finding
+from stagebook.config.kernels import KernelChoice
 from stagebook.config.merge import Merged
 from stagebook.config.notebooks import NotebookInterface
 from stagebook.config.prices import cluster, terms
@@ -17,7 +17,8 @@ from stagebook.config.spec import PipelineSpec
 from stagebook.costs import rates
 from stagebook.errors import did_you_mean
 from stagebook.model.pricing import PriceBook
-from stagebook.notebooks.parameters import Parameter, contradiction
+from stagebook.notebooks.parameters import Parameter, as_declared, contradiction
+from stagebook.notebooks.parameters_cell import Computation
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,12 @@ class CheckSubject:
     malformed: frozenset[str]  # stages that have been reported and left out of `spec`
     book: PriceBook
     root: Path
+    kernels: KernelChoice
+
+    @property
+    def notebook_files(self) -> list[Path]:
+        """The file of each stage's notebook."""
+        return [self.root / stage.notebook for stage in self.spec.stages.values()]
 
     @property
     def declared(self) -> dict[str, Mapping[str, Parameter] | None]:
@@ -82,7 +89,7 @@ def undeclared_for_a_stage(subject: CheckSubject) -> Iterator[Finding]:
 
 
 def undeclared_everywhere(subject: CheckSubject) -> Iterator[Finding]:
-    if any(notebook.accepts_all for notebook in subject.notebooks.values()):
+    if any(notebook.accepts_all or notebook.parameters_problem for notebook in subject.notebooks.values()):
         return
     names = sorted({parameter for declared in subject.declared.values() for parameter in declared or ()})
     for parameter in subject.spec.parameters:
@@ -112,6 +119,53 @@ def _type_error(declared: Mapping[str, Parameter] | None, parameter: str, value:
     return None if declaration is None or holds_reference(value) else contradiction(declaration, value)
 
 
+def unreadable_parameters_cells(subject: CheckSubject) -> Iterator[Finding]:
+    for name, notebook in subject.notebooks.items():
+        if notebook.parameters_problem is not None:
+            message = f"{subject.root / subject.spec.stages[name].notebook}: {notebook.parameters_problem}."
+            where = subject.merged.where(("stages", name, "notebook"))
+            yield Finding(where, f"stages.{name}.notebook", message, fails_its_stage=True)
+
+
+def stale_values(subject: CheckSubject) -> Iterator[Finding]:
+    """What a parameters cell computes from a parameter keeps the value of the default if the parameter is set."""
+    for name, notebook in subject.notebooks.items():
+        shared = notebooks.accepted_parameters(subject.spec.parameters, notebook)
+        values = {key: (value, ("parameters", key)) for key, value in shared.items()}
+        own = subject.spec.stages[name].parameters
+        values |= {key: (value, ("stages", name, "parameters", key)) for key, value in own.items()}
+        for computation in notebook.computations:
+            if computation.names and values.keys() >= set(computation.names):
+                continue  # what it computes is replaced
+            for source in sorted(computation.sources & values.keys()):
+                value, key = values[source]
+                if not _is_default(notebook.declared, source, value):
+                    file = subject.root / subject.spec.stages[name].notebook
+                    yield Finding(subject.merged.where(key), ".".join(key), _stale(file, computation, source))
+
+
+def _is_default(declared: Mapping[str, Parameter] | None, name: str, value: Any) -> bool:
+    """Whether a value is the default of its parameter, so that what was computed from the default fits it."""
+    parameter = (declared or {}).get(name)
+    if parameter is None or parameter.computed or parameter.conditional:
+        return False
+    own = as_declared(parameter, value)
+    return type(own) is type(parameter.default) and own == parameter.default
+
+
+def _stale(file: Path, computation: Computation, source: str) -> str:
+    names = " and ".join(f"`{name}`" for name in computation.names)
+    effect = f"computes {names} from" if names else "uses"
+    return (
+        f"line {computation.line} of the parameters cell of {file} {effect} `{source}` before it is set here.\n"
+        f"    Move the line into the next cell{f', or set {names} too' if names else ''}."
+    )
+
+
+def bad_kernels(subject: CheckSubject) -> Iterator[Finding]:
+    yield from subject.kernels.check(subject.merged)
+
+
 def not_literal(subject: CheckSubject) -> Iterator[Finding]:
     """Only identifiers and JSON-like values can be parameters: papermill writes both into source."""
     for name, parameter, value, where in subject.stage_parameters():
@@ -131,8 +185,6 @@ def _not_literal(owner: str, parameter: str, value: Any, where: str) -> Iterator
 def _non_json_kind(value: Any) -> str | None:
     """What a value is, or contains, that JSON does not have; None if there is nothing."""
     match value:
-        case float() if not math.isfinite(value):
-            return f"the number {value}"
         case None | bool() | int() | float() | str():
             return None
         case list():
@@ -260,9 +312,12 @@ def unfit_pools(subject: CheckSubject) -> Iterator[Finding]:
 RULES = (
     unknown_stages,
     cycles,
+    unreadable_parameters_cells,
+    bad_kernels,
     undeclared_for_a_stage,
     undeclared_everywhere,
     wrong_types,
+    stale_values,
     not_literal,
     bad_references,
     reads_before_written,

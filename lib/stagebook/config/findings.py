@@ -9,12 +9,16 @@ from stagebook.errors import ConfigError
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake. `where` is `file:line`, a flag or an environment variable."""
+    """One mistake. `where` is `file:line`, a flag or an environment variable.
+
+    `fails_its_stage` says that it keeps one stage from succeeding, and all others could run.
+    """
 
     where: str
     key: str
     message: str
     allowed: str = ""
+    fails_its_stage: bool = False
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.key}: {self.message}" if self.key else f"{self.where}: {self.message}"

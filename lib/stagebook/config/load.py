@@ -1,7 +1,7 @@
 """The entrance: names of parameter files in, a checked `Pipeline` out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from stagebook.config import checks, merge, notebooks, prices, structure
 from stagebook.config.deployment import deployment
 from stagebook.config.findings import Finding, InvalidParameters, in_order
 from stagebook.config.flags import GATE, Flags, override_parameters
+from stagebook.config.kernels import KernelChoice
 from stagebook.config.notebooks import NotebookInterface
+from stagebook.config.shadowing import hidden_libraries
 from stagebook.config.spec import PipelineSpec, RetrySpec, StageSpec
 from stagebook.costs.rates import rate
 from stagebook.errors import ConfigError
@@ -29,28 +31,31 @@ class PipelineParts:
     files: Sequence[Path] = ()
 
 
-def load(names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path) -> Pipeline:
+def load(
+    names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path, *, keep_going: bool = False
+) -> Pipeline:
     """Read, merge and check parameter files; nothing is started or written.
 
     Args:
         names: paths, or names of files in `params/`; later ones win.
         environ: `STAGEBOOK_PARAM_<NAME>`, `STAGEBOOK_RUNS_DIR` and `STAGEBOOK_WAREHOUSE` are read.
+        keep_going: a finding that only fails its own stage is a warning.
     Raises:
         InvalidParameters: with all findings at once.
         ConfigError: if a file is missing or is not YAML.
     """
-    pipeline, findings = try_to_load(names, flags, environ, cwd)
+    pipeline, findings = try_to_load(names, flags, environ, cwd, keep_going=keep_going)
     if pipeline is None:
         raise InvalidParameters.of(findings)
     return pipeline
 
 
 def try_to_load(
-    names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path
+    names: Sequence[str], flags: Flags, environ: Mapping[str, str], cwd: Path, *, keep_going: bool = False
 ) -> tuple[Pipeline | None, list[Finding]]:
     """The pipeline; or None and all findings, in the order of the files. Otherwise as `load`."""
     if not names:
-        raise ConfigError("--params is missing: name a parameter file, such as `--params dev.yaml`.")
+        raise ConfigError("no parameter file is named: take one of those in params/, such as `dev.yaml`.")
     merged, files = merge.read_layers(names, cwd)
     root = project_root(files[-1])
     file_spec, findings = structure.parse(merged, PipelineSpec)
@@ -58,19 +63,24 @@ def try_to_load(
         return None, in_order(findings)
     interfaces, notebook_findings = notebooks.read_interfaces(file_spec, merged, root)
     findings += notebook_findings
-    declared = {name: list(interfaces[name].declared or ()) for name in file_spec.stages}
-    findings += override_parameters(merged, environ, flags, declared)
+    declared = {name: interfaces[name].declared for name in file_spec.stages}
+    texts = [name for name in file_spec.stages if interfaces[name].accepts_all]
+    findings += override_parameters(merged, environ, flags, declared, texts)
     overridden_spec, override_findings = structure.parse(merged, PipelineSpec)
     findings += [finding for finding in override_findings if finding not in findings]
     spec = overridden_spec or file_spec
     malformed = frozenset(set(merged.values.get("stages", {})) - set(spec.stages))
     book, price_findings = prices.read(spec.cost.prices, merged, root)
     findings += price_findings
-    subject = checks.CheckSubject(spec, merged, interfaces, malformed, book, root)
+    chosen = KernelChoice(spec, interfaces, flags.kernel_name)
+    subject = checks.CheckSubject(spec, merged, interfaces, malformed, book, root, chosen)
     findings += [finding for rule in checks.RULES for finding in rule(subject)]
-    if findings:
+    tolerated = [finding for finding in findings if keep_going and finding.fails_its_stage]
+    if len(tolerated) < len(findings):
         return None, in_order(findings)
-    return assemble(PipelineParts(spec, interfaces, book, root, files), flags, environ), []
+    warnings = [*map(str, in_order(tolerated)), *hidden_libraries(dict.fromkeys(subject.notebook_files))]
+    pipeline = assemble(PipelineParts(spec, interfaces, book, root, files), flags, environ)
+    return replace(pipeline, warnings=tuple(warnings)), []
 
 
 def project_root(file: Path) -> Path:
@@ -83,6 +93,7 @@ def assemble(parts: PipelineParts, flags: Flags, environ: Mapping[str, str]) -> 
     spec = parts.spec
     paths = _paths(spec, parts.root, flags, environ)
     engine = flags.engine or spec.tables.engine
+    kernels = KernelChoice(spec, parts.notebooks, flags.kernel_name)
     shared = dict(spec.parameters)
     if spec.gate:
         shared[GATE] = [rule.model_dump(exclude_defaults=True) for rule in spec.gate]
@@ -91,6 +102,7 @@ def assemble(parts: PipelineParts, flags: Flags, environ: Mapping[str, str]) -> 
         notebook = parts.notebooks[name]
         accepted = notebooks.accepted_parameters(shared, notebook)
         stage = _stage(name, stage_spec, spec.defaults, accepted, parts.root, flags)
+        stage = replace(stage, kernel_name=kernels.override(name), own_environment=kernels.is_own(name))
         stages[name] = notebooks.with_dbutils_inputs(stage, notebook, engine)
     return Pipeline(
         name=spec.pipeline,

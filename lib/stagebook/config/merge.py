@@ -65,10 +65,10 @@ def read_layers(names: Sequence[str], cwd: Path) -> tuple[Merged, list[Path]]:
     return merged, files
 
 
-def find_file(name: str, cwd: Path, *, folder: str = "params", flag: str = "--params") -> Path:
+def find_file(name: str, cwd: Path, *, folder: str = "params", asker: str = "") -> Path:
     """The parameter file at a path, or with a name in `folder`, which is looked up in `cwd` and its parents.
 
-    Args: flag: the flag that had the name, for the message.
+    Args: asker: who asks for the file, as the beginning of the message, such as a flag.
     Raises:
         ConfigError: if there is no such file, with the names that exist.
     """
@@ -80,7 +80,7 @@ def find_file(name: str, cwd: Path, *, folder: str = "params", flag: str = "--pa
     files = sorted({path.name for directory in folders[1:] if directory.is_dir() for path in directory.glob("*.y*ml")})
     hint = did_you_mean(name, [Path(file).stem for file in files] + files)
     raise ConfigError(
-        f"{flag}: there is no parameter file '{name}'.{hint}\n"
+        f"{f'{asker}: ' if asker else ''}there is no parameter file '{name}'.{hint}\n"
         f"  looked in {cwd} and in {folder}/ there and above; found: {', '.join(files) or 'none'}"
     )
 

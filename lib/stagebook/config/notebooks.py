@@ -1,6 +1,6 @@
 """The notebooks that a parameter file names: the parameters that they declare, and what Databricks notebooks use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,30 @@ from stagebook.errors import ConfigError, did_you_mean
 from stagebook.graph import Graph, upstream
 from stagebook.model.pipeline import DbutilsInputs, Stage
 from stagebook.notebooks.dbutils_usage import DbutilsUsage, dbutils_usage
+from stagebook.notebooks.kernels import THIS_KERNEL, NotebookKernel
 from stagebook.notebooks.outline import outline
-from stagebook.notebooks.parameters import Parameter, declared
+from stagebook.notebooks.parameters import Parameter, computed_in_cell, declared
+from stagebook.notebooks.parameters_cell import Computation, NotPython
 
 
 @dataclass(frozen=True)
 class NotebookInterface:
-    """The parameters that a notebook declares (None: unknown), and a Databricks notebook's use of `dbutils`."""
+    """The parameters that a notebook declares (None: unknown), and a Databricks notebook's use of `dbutils`.
+
+    `parameters_problem` says why its parameters cell cannot be read; then the notebook fails there. `computations` are
+    what that cell computes from parameters.
+    """
 
     declared: Mapping[str, Parameter] | None = None
     dbutils_usage: DbutilsUsage | None = None
+    kernel: NotebookKernel = THIS_KERNEL
+    computations: Sequence[Computation] = ()
+    parameters_problem: str | None = None
 
     @property
     def accepts_all(self) -> bool:
         """Whether all parameters of the pipeline are passed to it, as a job passes its parameters to every task."""
-        return self.dbutils_usage is not None and self.declared is None
+        return self.dbutils_usage is not None and self.declared is None and self.parameters_problem is None
 
 
 def read_interface(path: Path) -> NotebookInterface:
@@ -34,10 +43,17 @@ def read_interface(path: Path) -> NotebookInterface:
 
     Raises:
         UnreadableNotebook, NotIncluded: as `notebooks.read.load`.
-        SyntaxError: if its parameters cell is not valid Python.
     """
     notebook = outline(path)
-    return NotebookInterface(declared(notebook), dbutils_usage(notebook) if notebook.is_databricks else None)
+    interface = NotebookInterface(
+        dbutils_usage=dbutils_usage(notebook) if notebook.is_databricks else None,
+        kernel=NotebookKernel(notebook.kernel, notebook.language),
+    )
+    try:
+        return replace(interface, declared=declared(notebook), computations=computed_in_cell(notebook))
+    except NotPython as error:
+        line = f" (line {error.line})" if error.line else ""
+        return replace(interface, parameters_problem=f"its parameters cell is not Python: {error.reason}{line}")
 
 
 def read_interfaces(
@@ -48,17 +64,13 @@ def read_interfaces(
     by_path: dict[Path, NotebookInterface] = {}
     for name, stage in spec.stages.items():
         path = root / stage.notebook
-        key, where = f"stages.{name}.notebook", merged.where(("stages", name, "notebook"))
         if path in by_path:
             continue
         by_path[path] = NotebookInterface()
         try:
             by_path[path] = read_interface(path)
         except ConfigError as error:
-            findings.append(Finding(where, key, str(error)))
-        except SyntaxError as error:
-            message = f"{path}: its parameters cell is not Python: {error.msg} (line {error.lineno})."
-            findings.append(Finding(where, key, message))
+            findings.append(Finding(merged.where(("stages", name, "notebook")), f"stages.{name}.notebook", str(error)))
     return {name: by_path[root / stage.notebook] for name, stage in spec.stages.items()}, findings
 
 

@@ -53,6 +53,13 @@ class RetrySpec(Strict):
         " a new process.",
         examples=["cold"],
     )
+    kernel_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="The installed Jupyter kernel that runs the notebook, instead of the one that the notebook names. A"
+        " result of a kernel of another environment is never reused, since the packages there are not known.",
+        examples=["python3"],
+    )
 
 
 Condition = Annotated[tuple[str, Literal["=", "!=", "<", "<=", ">", ">=", "in"], Any], Field(strict=False)]

@@ -150,7 +150,7 @@ def read(name: str, cwd: Path) -> Sweep:
         InvalidParameters: with all findings at once.
         ConfigError: there is no such file, or it is not YAML.
     """
-    path = merge.find_file(name, cwd, folder=FOLDER, flag="--sweep")
+    path = merge.find_file(name, cwd, folder=FOLDER, asker="--sweep")
     label = merge.display_path(path, cwd)
     merged = Merged()
     merge.overlay(merged, yaml_file.read(path, label))

@@ -1,9 +1,9 @@
 """One YAML file as plain values, with the line of each.
 
-YAML 1.2 through ruamel.yaml: `no` is a string, `012` is 12, `1e-3` a number, `12:30` and dates are strings. Refused
-are aliases (a 300-byte alias bomb grows nine-fold a level), tags, duplicate keys, and files that are
-larger or deeper than any pipeline needs. Other people's files may contain aliases and merge keys (`allow_aliases`);
-then the size that they grow to is limited.
+YAML 1.2's core schema over ruamel.yaml's parser: `no` is a string, `012` is 12, `1e-3` a number; `2024_11`, `12:30`
+and dates are strings. Refused are aliases (a 300-byte alias bomb grows nine-fold a level), tags, duplicate keys,
+numbers that no float holds, other versions of YAML, and files that are larger or deeper than any pipeline needs. Other
+people's files may contain aliases and merge keys (`allow_aliases`); then the size that they grow to is limited.
 """
 
 from collections.abc import Iterator
@@ -13,17 +13,24 @@ from typing import Any, Self
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    ScalarEvent,
+)
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.parser import Parser
 
+from stagebook.config.yaml_scalars import TooLargeNumber, core_value
 from stagebook.errors import ConfigError
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 200_000
 
-_MERGE = "tag:yaml.org,2002:merge"
+_MERGE = "<<"
 
 Key = tuple[str | int, ...]
 """The keys from the top of a document to a value: `("stages", "train", "max_retries")`."""
@@ -64,13 +71,12 @@ def read(path: Path, label: str, *, allow_aliases: bool = False) -> Document:
 
 def parse(text: str, label: str, *, allow_aliases: bool = False) -> Document:
     """Parse the text of a YAML file; an empty text is an empty mapping. Otherwise as `read`."""
-    yaml = _yaml(label, allow_aliases)
-    node = _compose(yaml, text, label)
+    node = _compose(text, label, allow_aliases)
     document = Document(label, {})
     if node is not None:
         if not isinstance(node, MappingNode):
             raise InvalidYaml.at(label, node.start_mark.line + 1, "the file must be a mapping of `key: value` lines.")
-        document.values = _value(node, (), document, yaml)
+        document.values = _Builder(document, allow_aliases).value(node, ())
     return document
 
 
@@ -78,20 +84,28 @@ def parse_value(text: str) -> Any:
     """The YAML value of a flag or environment variable: `3` → 3, `[a, b]` → a list, `no` → "no".
 
     Raises:
-        InvalidYaml: if the text is not one YAML value.
+        InvalidYaml: if the text is not one YAML value, or more than its value: a comment, an anchor.
     """
-    yaml = _yaml("value")
-    node = _compose(yaml, text, "value")
-    return None if node is None else _value(node, (), Document("value", {}), yaml)
+    node = _compose(text, "value")
+    if node is None:
+        if text.strip():
+            raise InvalidYaml.at("value", 1, f"{text!r} is a comment in YAML.")
+        return None
+    if remainder := _remainder(node, text):
+        raise InvalidYaml.at("value", 1, f"YAML takes {remainder!r} for no part of the value.")
+    return _Builder(Document("value", {})).value(node, ())
 
 
-def _yaml(label: str, allow_aliases: bool = False) -> YAML:
+def _remainder(node: Node, text: str) -> str:
+    """What stands beside the value of a text: a comment, an anchor, marks of a document."""
+    after = text[node.end_mark.index :].strip()
+    before = text[: node.start_mark.index].strip().removeprefix("\ufeff")
+    return f"{before} {after}".strip() or (f"&{node.anchor}" if node.anchor else "")
+
+
+def _compose(text: str, label: str, allow_aliases: bool = False) -> Node | None:
     yaml = YAML(typ="safe", pure=True)
     yaml.Parser = lambda loader: _RestrictedParser(loader, label, allow_aliases)
-    return yaml
-
-
-def _compose(yaml: YAML, text: str, label: str) -> Node | None:
     try:
         return yaml.compose(text)
     except MarkedYAMLError as error:
@@ -122,12 +136,14 @@ class _RestrictedParser(Parser):
                 raise self._refused(
                     event, f"the alias '*{event.anchor}' is refused: write the value out, or use `extends`."
                 )
+            case DocumentStartEvent(version=(1, minor)) if minor != 2:
+                raise self._refused(event, f"YAML 1.{minor} is asked for, and files are read as YAML 1.2.")
             case CollectionEndEvent():
                 self._depth -= 1
             case CollectionStartEvent() | ScalarEvent():
                 self._nodes += 1
                 self._depth += isinstance(event, CollectionStartEvent)
-                if event.tag is not None and event.tag != "!":
+                if event.tag is not None:
                     raise self._refused(event, f"the tag '{event.tag}' is refused: plain values only.")
         if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
             raise self._refused(event, f"deeper than {MAX_DEPTH} levels or more than {MAX_NODES:,} values.")
@@ -137,45 +153,69 @@ class _RestrictedParser(Parser):
         return InvalidYaml.at(self._label, event.start_mark.line + 1 if event.start_mark else 1, reason)
 
 
-def _value(node: Node, key: Key, document: Document, yaml: YAML) -> Any:
-    document.lines.setdefault(key, node.start_mark.line + 1)
-    if len(document.lines) > MAX_NODES or len(key) > MAX_DEPTH:
-        line = node.start_mark.line + 1
-        raise InvalidYaml.at(document.path, line, f"its aliases grow to more than {MAX_NODES:,} values.")
-    match node:
-        case MappingNode():
-            return _mapping(node, key, document, yaml)
-        case SequenceNode():
-            return [_value(item, (*key, index), document, yaml) for index, item in enumerate(node.value)]
-        case ScalarNode(tag="tag:yaml.org,2002:timestamp"):
-            return node.value
-        case _:
-            return yaml.constructor.construct_object(node)
+class _Builder:
+    """Builds the values of a document from its nodes, and notes their lines."""
 
+    def __init__(self, document: Document, allow_aliases: bool = False) -> None:
+        self._document, self._allow_aliases = document, allow_aliases
 
-def _merge_nodes(node: MappingNode) -> Iterator[Node]:
-    """The mappings that `<<` merges into a node, the one that wins last."""
-    for name, value in node.value:
-        if name.tag == _MERGE:
+    def value(self, node: Node, key: Key) -> Any:
+        """The value of a node.
+
+        Raises:
+            InvalidYaml: with the line.
+        """
+        lines = self._document.lines
+        lines.setdefault(key, node.start_mark.line + 1)
+        if len(lines) > MAX_NODES or len(key) > MAX_DEPTH:
+            raise self._refused(node, f"its aliases grow to more than {MAX_NODES:,} values.")
+        match node:
+            case MappingNode():
+                return self._mapping(node, key)
+            case SequenceNode():
+                return [self.value(item, (*key, index)) for index, item in enumerate(node.value)]
+            case ScalarNode(style=None):
+                return self._plain(node)
+            case _:
+                return node.value
+
+    def _plain(self, node: ScalarNode) -> Any:
+        try:
+            return core_value(node.value)
+        except TooLargeNumber as error:
+            raise self._refused(node, f"{error}; text is put in quotes.") from None
+
+    def _mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for base in self._merged(node):
+            base_values = self.value(base, key)
+            if not isinstance(base_values, dict):
+                raise self._refused(base, "'<<' takes mappings only.")
+            values |= base_values
+        own_names: set[str] = set()
+        for name_node, value_node in (pair for pair in node.value if not _is_merge(pair[0])):
+            name = self.value(name_node, (*key, "?"))
+            if not isinstance(name, str):
+                raise self._refused(name_node, f"the key {name!r} is not text: put it in quotes.")
+            if name in own_names:
+                raise self._refused(name_node, f"the key '{name}' occurs twice in the same mapping.")
+            own_names.add(name)
+            self._document.lines[(*key, name)] = name_node.start_mark.line + 1
+            values[name] = self.value(value_node, (*key, name))
+        return values
+
+    def _merged(self, node: MappingNode) -> Iterator[Node]:
+        """The mappings that `<<` merges into a node, the one that wins last."""
+        for name, value in node.value:
+            if not _is_merge(name):
+                continue
+            if not self._allow_aliases:
+                raise self._refused(name, "'<<' merges in YAML 1.1 only: write the values out, or use `extends`.")
             yield from reversed(value.value) if isinstance(value, SequenceNode) else (value,)
 
+    def _refused(self, node: Node, reason: str) -> InvalidYaml:
+        return InvalidYaml.at(self._document.path, node.start_mark.line + 1, reason)
 
-def _mapping(node: MappingNode, key: Key, document: Document, yaml: YAML) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for base in _merge_nodes(node):
-        base_values = _value(base, key, document, yaml)
-        if not isinstance(base_values, dict):
-            raise InvalidYaml.at(document.path, base.start_mark.line + 1, "'<<' takes mappings only.")
-        values |= base_values
-    own_names: set[str] = set()
-    for name_node, value_node in (pair for pair in node.value if pair[0].tag != _MERGE):
-        line = name_node.start_mark.line + 1
-        name = _value(name_node, (*key, "?"), document, yaml)
-        if not isinstance(name, str):
-            raise InvalidYaml.at(document.path, line, f"the key {name!r} is not text: put it in quotes.")
-        if name in own_names:
-            raise InvalidYaml.at(document.path, line, f"the key '{name}' occurs twice in the same mapping.")
-        own_names.add(name)
-        document.lines[(*key, name)] = line
-        values[name] = _value(value_node, (*key, name), document, yaml)
-    return values
+
+def _is_merge(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.style is None and node.value == _MERGE

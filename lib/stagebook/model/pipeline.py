@@ -71,8 +71,9 @@ class Stage:
     says whether `sys.exit(0)` and its like end the stage early and successfully. `engine` replaces the pipeline's. The
     choice of an engine uses `work`, the kinds of work that the stage does, and `table_reads`, the parts of the tables
     that it does not read completely. `kernel` is `auto` (forked from the fork server if possible) or `cold` (a new
-    process). `pools` are how much of each pool it takes. `dbutils_inputs` is None unless the notebook was written for
-    Databricks.
+    process). `kernel_name` is the kernel to run in (None: the one that the notebook names); `own_environment` says that
+    its packages are those of this process. `pools` are how much of each pool it takes. `dbutils_inputs` is None unless
+    the notebook was written for Databricks.
     """
 
     name: str
@@ -93,6 +94,8 @@ class Stage:
     reads_environment: tuple[str, ...] | None = None
     may_exit: bool = False
     kernel: str = "auto"
+    kernel_name: str | None = None
+    own_environment: bool = True
     pools: Mapping[str, float] = field(default_factory=dict)
     dbutils_inputs: DbutilsInputs | None = None
 
@@ -145,7 +148,8 @@ class Pipeline:
     """A checked pipeline: all names resolve, the graph has no cycle, all notebooks exist.
 
     `rates` has the price of each profile that is not this machine. `market` has the prices and terms of all node
-    types. `pools` are the resources that all runs on a machine share, with their sizes.
+    types. `pools` are the resources that all runs on a machine share, with their sizes. `warnings` are what is worth
+    telling although it does not keep the pipeline from running.
     """
 
     name: str
@@ -162,6 +166,7 @@ class Pipeline:
     market: Market = field(default_factory=Market)
     budget: Budget = field(default_factory=Budget)
     pools: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def rate(self, stage: str) -> Rate | None:
         """The price of a stage's cluster; None if it costs nothing."""

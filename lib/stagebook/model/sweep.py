@@ -1,6 +1,7 @@
 """Sweeps over parameters: the space, its configurations, a run of them, and their comparison."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -17,8 +18,21 @@ class ParameterSetting:
 
     @property
     def text(self) -> str:
-        """`name=value`, as `-p` takes it."""
-        return f"{self.name}={json.dumps(self.value, ensure_ascii=False)}"
+        """`name:=value`, as `-p` takes a value of any type."""
+        return f"{self.name}:={_yaml(self.value)}"
+
+
+def _yaml(value: Any) -> str:
+    """A value in one line of YAML, which is JSON but for numbers that are not finite."""
+    match value:
+        case float() if not math.isfinite(value):
+            return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+        case list() | tuple():
+            return f"[{', '.join(map(_yaml, value))}]"
+        case dict():
+            items = (f"{json.dumps(str(name), ensure_ascii=False)}: {_yaml(item)}" for name, item in value.items())
+            return f"{{{', '.join(items)}}}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""Cells of a notebook: the headings above them, which ones a kernel runs, and IPython's magics in their source."""
+"""Cells of a notebook: the headings above them, which ones a kernel runs, what they import, and IPython's magics."""
 
+import ast
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,3 +60,17 @@ def magic(source: str) -> str | None:
     """The name of the magic that a cell starts with, such as `sql`; None if it starts with none."""
     match = _MAGIC.match(source)
     return match["name"] if match else None
+
+
+def imported_modules(source: str) -> Iterator[str]:
+    """The modules that a cell's import statements name; none where it is not Python."""
+    try:
+        tree = ast.parse(without_magics(source))
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module

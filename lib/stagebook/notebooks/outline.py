@@ -1,7 +1,7 @@
 """A notebook's cells as planning needs them (kind, source and tags), read in milliseconds.
 
 Importing jupytext takes 0.8 seconds and nbformat 0.3, more than all other work of a plan. So `.ipynb` is read as JSON,
-and the percent format by the splitter below; every other format is read by `read.load`, as execution always does.
+and the percent format by the splitter below; every other format is read by `read.as_written`, as execution always does.
 A test checks that both ways give equal cells.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stagebook.notebooks import read
+from stagebook.notebooks import kernels, read
 from stagebook.notebooks.cells import without_magics
 from stagebook.notebooks.databricks import is_databricks, may_be_databricks
 
@@ -31,11 +31,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outline:
-    """A notebook without outputs. `language` is its kernel's; `is_databricks`: it was written for Databricks."""
+    """A notebook without outputs. `kernel` is the one that it asks for (None: any of its `language`).
+
+    `is_databricks`: it was written for Databricks.
+    """
 
     cells: tuple[Cell, ...]
     language: str = "python"
     is_databricks: bool = False
+    kernel: str | None = kernels.NATIVE
 
     @property
     def parameters_cell(self) -> Cell | None:
@@ -51,52 +55,56 @@ def outline(path: Path) -> Outline:
     """
     text = read.text_of(path)
     if may_be_databricks(text):
-        node = read.load(path)
-        return replace(_from_node(node), is_databricks=is_databricks(node))
-    if path.suffix == ".ipynb":
+        node = read.as_written(path)
+        return replace(of_node(node), is_databricks=is_databricks(node))
+    if path.suffix == read.IPYNB:
         return _from_json(path, text)
     if path.suffix == ".py" and _is_percent(text):
         cells = tuple(_percent_cells(text))
         if all(_is_complete(cell) for cell in cells):
             return Outline(cells)
-    return _from_node(read.load(path))
+    return of_node(read.as_written(path))
 
 
 def _from_json(path: Path, text: str) -> Outline:
     try:
         node = json.loads(text)
-        return _from_node(node) if node["nbformat"] == 4 else _from_node(read.load(path))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return _from_node(read.load(path))  # reports what is wrong with the file
+    except (ValueError, RecursionError):
+        node = None  # `read.as_written` says what is wrong with the file
+    is_current = isinstance(node, dict) and node.get("nbformat") == 4
+    return of_node(read.well_formed(path, node) if is_current else read.as_written(path))
 
 
-def _from_node(node: Any) -> Outline:
+def of_node(node: Any) -> Outline:
+    """The outline of a notebook that was read, or of its plain JSON."""
     cells = [
-        Cell(cell["cell_type"], _joined(cell["source"]), tuple(cell["metadata"].get("tags", ())))
+        Cell(cell["cell_type"], cell["source"].strip("\n"), tuple(cell["metadata"].get("tags", ())))
         for cell in node["cells"]
     ]
-    metadata = node["metadata"]
-    language = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
-    return Outline(tuple(cells), language or "python")
-
-
-def _joined(source: str | list[str]) -> str:
-    return (source if isinstance(source, str) else "".join(source)).strip("\n")
+    kernel = kernels.kernel_of(node["metadata"])
+    return Outline(tuple(cells), kernel.language, kernel=kernel.name)
 
 
 _MARKER = re.compile(r"^# ?%%([% ].*)?$")
 _KIND = re.compile(r"\[(markdown|md|raw)\]")
 _TAGS = re.compile(r"\btags\"?[=:] *(\[[^\]]*\])")
+_PREAMBLE = re.compile(r"\A(?:#!.*\n)?(?:[ \t\f]*#.*?coding[:=][ \t]*utf-8.*\n)?")
+"""The lines for the shell and for the encoding, which belong to no cell."""
+
 _HEADER = re.compile(r"\A# ---\n(?:#.*\n)*?# ---\n")
+_KERNEL = re.compile(r"^#\s+(name|language): *(\S+)", re.MULTILINE)
 
 
 def _is_percent(text: str) -> bool:
-    """Whether jupytext would certainly read the text as its percent format."""
-    header = _HEADER.match(text)
-    format_name = re.search(r"format_name: *(\w+)", header.group(0)) if header else None
-    if format_name:
+    """Whether jupytext would certainly read the text as its percent format, for the kernel of this Python."""
+    body = _PREAMBLE.sub("", text)
+    header = _HEADER.match(body)
+    lines = header.group(0) if header else ""
+    if any(value not in (kernels.NATIVE, kernels.PYTHON) for _, value in _KERNEL.findall(lines)):
+        return False
+    if format_name := re.search(r"format_name: *(\w+)", lines):
         return format_name.group(1) == "percent"
-    return any(_MARKER.match(line) for line in text.splitlines())
+    return any(_MARKER.match(line) for line in body.split("\n"))
 
 
 def _is_complete(cell: Cell) -> bool:
@@ -113,7 +121,7 @@ def _is_complete(cell: Cell) -> bool:
 def _percent_cells(text: str) -> Iterator[Cell]:
     marker: str | None = None
     lines: list[str] = []
-    for line in [*_HEADER.sub("", text).split("\n"), "# %%"]:
+    for line in [*_HEADER.sub("", _PREAMBLE.sub("", text)).split("\n"), "# %%"]:
         if _MARKER.match(line):
             if marker is not None or any(lines):
                 yield _cell(marker or "", lines)

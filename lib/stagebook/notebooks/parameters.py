@@ -6,23 +6,26 @@ passed as JSON.
 
 import ast
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Optional, Union
+from typing import Any
 
 from stagebook.errors import UnsafeInjection
+from stagebook.notebooks import parameters_cell, type_forms
 from stagebook.notebooks.cells import without_magics
 from stagebook.notebooks.dbutils_usage import dbutils_usage
 from stagebook.notebooks.outline import Outline
+from stagebook.notebooks.parameters_cell import Assignment, Computation
+from stagebook.notebooks.type_forms import in_containers
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One assignment of the parameters cell; or a widget of a Databricks notebook (`widget`), whose values are texts.
+    """A name that the parameters cell assigns; or a widget of a Databricks notebook (`widget`), whose values are texts.
 
     `annotation` is its source text; `type` the type that it names, or None if there is no annotation or if it names
-    something other than builtins, `Literal`, `Optional` and `Union`.
+    something other than builtins, `Literal`, `Optional` and `Union`. `default` is the source text where it is
+    `computed`. `conditional` says that the cell may leave it out.
     """
 
     name: str
@@ -31,6 +34,15 @@ class Parameter:
     default: Any
     comment: str
     widget: bool = False
+    computed: bool = False
+    conditional: bool = False
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether its values are texts, so that what somebody types is the value as it is."""
+        if self.widget or self.type is None:
+            return self.widget or (isinstance(self.default, str) and not self.computed)
+        return type_forms.is_text(self.type)
 
 
 def declared(notebook: Outline) -> dict[str, Parameter] | None:
@@ -39,7 +51,7 @@ def declared(notebook: Outline) -> dict[str, Parameter] | None:
     A Databricks notebook declares its widgets too; None if it computes their names.
 
     Raises:
-        SyntaxError: if the cell is not valid Python.
+        NotPython: if Python cannot read the cell.
     """
     in_cell = _of_cell(notebook)
     if not notebook.is_databricks:
@@ -52,30 +64,47 @@ def declared(notebook: Outline) -> dict[str, Parameter] | None:
     )
 
 
+def computed_in_cell(notebook: Outline) -> list[Computation]:
+    """What the parameters cell computes from parameters, before they are set; nothing if it is not Python."""
+    cell = notebook.parameters_cell
+    if cell is None or notebook.language != "python":
+        return []
+    return parameters_cell.computations(parameters_cell.parse(cell.source))
+
+
 def _of_cell(notebook: Outline) -> dict[str, Parameter] | None:
     cell = notebook.parameters_cell
     if cell is None or notebook.language != "python":
         return None
-    source = without_magics(cell.source)
-    comments = dict(_comments(source))
+    comments = dict(_comments(without_magics(cell.source)))
+    tree = parameters_cell.parse(cell.source)
     parameters: dict[str, Parameter] = {}
-    for statement in ast.parse(source).body:
-        match statement:
-            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-                text, type_form = ast.unparse(annotation), _type_of(annotation)
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                text, type_form = None, None
-            case _:
-                continue
-        comment = comments.get(statement.end_lineno or statement.lineno, "")
-        parameters[name] = Parameter(name, text, type_form, _literal(value), comment)
+    for assignment in parameters_cell.assignments(tree):
+        parameters[assignment.name] = _parameter(assignment, comments.get(assignment.last_line, ""), parameters)
     return parameters
+
+
+def _parameter(assignment: Assignment, comment: str, before: Mapping[str, Parameter]) -> Parameter:
+    name, annotation, value = assignment.name, assignment.annotation, assignment.value
+    form = None if annotation is None else type_forms.type_of(annotation)
+    text = None if annotation is None else ast.unparse(annotation)
+    default, computed = (None, annotation is None) if value is None else _default(value)
+    conditional = assignment.is_conditional and (name not in before or before[name].conditional)
+    return Parameter(name, text, form, default, comment, computed=computed, conditional=conditional)
+
+
+def _default(value: ast.expr) -> tuple[Any, bool]:
+    """A literal's value; or its source text, and whether that is more than a text with parts filled in."""
+    try:
+        return ast.literal_eval(value), False
+    except (ValueError, TypeError):
+        return ast.unparse(value), not isinstance(value, ast.JoinedStr)
 
 
 def typed(name: str, annotation: str | None) -> Parameter:
     """A parameter made from its annotation's source text, without default and comment."""
-    type_form = None if annotation is None else _type_of(ast.parse(annotation, mode="eval").body)
-    return Parameter(name, annotation, type_form, None, "")
+    form = None if annotation is None else type_forms.type_of(ast.parse(annotation, mode="eval").body)
+    return Parameter(name, annotation, form, None, "")
 
 
 def check_injected(source: str) -> None:
@@ -96,26 +125,20 @@ def check_injected(source: str) -> None:
         )
 
 
-_NOT_FINITE = re.compile(r"float\('(nan|inf|-inf)'\)")
-
-
 def _is_literal(node: ast.expr) -> bool:
-    if _NOT_FINITE.fullmatch(ast.unparse(node)):
-        return True
     try:
-        ast.literal_eval(node)
+        ast.literal_eval(_FiniteNumbers().visit(node))
     except (ValueError, TypeError):
         return False
     return True
 
 
-def _literal(node: ast.expr | None) -> Any:
-    if node is None:
-        return None
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return ast.unparse(node)
+class _FiniteNumbers(ast.NodeTransformer):
+    """Puts numbers in place of `float('nan')` and the infinities, which Python has no literals for."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        is_number = ast.unparse(node) in ("float('nan')", "float('inf')", "float('-inf')")
+        return ast.Constant(0.0) if is_number else node
 
 
 def _comments(source: str) -> Iterator[tuple[int, str]]:
@@ -130,45 +153,6 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
         return
 
 
-_NAMES: dict[str, Any] = {
-    "int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": type(None),
-    "List": list, "Dict": dict, "Any": Any, "object": Any,
-}  # fmt: skip
-_GENERICS: dict[str, Any] = {
-    "list": list, "List": list, "dict": dict, "Dict": dict, "Literal": Literal, "Optional": Optional, "Union": Union,
-}  # fmt: skip
-
-
-class _UnsupportedAnnotation(Exception):
-    """An annotation names a type that is not built here."""
-
-
-def _type_of(annotation: ast.expr) -> Any:
-    """The type that an annotation names, built from its syntax without evaluating anything."""
-    try:
-        return _build(annotation)
-    except (_UnsupportedAnnotation, SyntaxError, TypeError):
-        return None
-
-
-def _build(node: ast.expr) -> Any:
-    match node:
-        case ast.Constant(value=None):
-            return type(None)
-        case ast.Constant(value=str(text)):
-            return _build(ast.parse(text, mode="eval").body)
-        case ast.Name(id=name) | ast.Attribute(attr=name) if name in _NAMES:
-            return _NAMES[name]
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return Union[_build(left), _build(right)]  # noqa: UP007 - built at run time
-        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inner) if name in _GENERICS:
-            parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            if name == "Literal":
-                return Literal[tuple(ast.literal_eval(part) for part in parts)]
-            return _GENERICS[name][tuple(_build(part) for part in parts) if len(parts) > 1 else _build(parts[0])]
-    raise _UnsupportedAnnotation
-
-
 def contradiction(parameter: Parameter, value: Any) -> str | None:
     """The reason why a value does not fit the parameter's annotation; None if it fits or there is no annotation."""
     if parameter.type is None:
@@ -176,7 +160,7 @@ def contradiction(parameter: Parameter, value: Any) -> str | None:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        TypeAdapter[Any](parameter.type).validate_python(value, strict=True)
+        TypeAdapter[Any](parameter.type).validate_python(in_containers(value, parameter.type), strict=True)
     except ValidationError as error:
         detail = error.errors()[0]
         at = "".join(f"[{step!r}]" for step in detail["loc"] if not isinstance(step, str) or step not in _BRANCHES)
@@ -187,6 +171,12 @@ def contradiction(parameter: Parameter, value: Any) -> str | None:
 
 _BRANCHES = {"int", "float", "str", "bool", "none", "list", "dict"}
 """Names of a union's branches, which pydantic adds to an error's location."""
+
+
+def as_declared(parameter: Parameter, value: Any) -> Any:
+    """The value with lists as tuples and sets, where the parameter's annotation or its default is one."""
+    default_kind = type(parameter.default) if isinstance(parameter.default, tuple | set) else None
+    return in_containers(value, parameter.type or default_kind)
 
 
 def to_text(value: Any) -> str:

@@ -90,7 +90,9 @@ def _interactive_context() -> StageContext:
     """A context of our own: the paths and names of `params/dev.yaml` at or above this folder."""
     from stagebook.config.flags import Flags
     from stagebook.config.load import load  # a quarter of the kernel's start, which no run needs
+    from stagebook.config.merge import find_file
 
+    find_file(INTERACTIVE_PARAMS, Path.cwd(), asker=f"a notebook outside of a run reads params/{INTERACTIVE_PARAMS}")
     pipeline = load([INTERACTIVE_PARAMS], Flags(), os.environ, Path.cwd())
     run_id = f"interactive-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     return StageContext(

@@ -147,7 +147,7 @@ FINDINGS = [
         r"x.yaml:3: .*takes 9.5, and the pool holds 8",
     ),
     ("stages: {train: {profile: big}}", r"there is no profile 'big'"),
-    ("stages: {train: {parameters: {names: .nan}}}", r"the number nan cannot be passed"),
+    ("stages: {train: {parameters: {names: .nan}}}", r"nan is not list\[str\]"),
     ("stages: {train: {parameters: {'a b': 1}}}", r"'a b' is not a Python name"),
     ("tables: {engin: pandas}", r"tables.engin: unknown key. Did you mean 'engine'"),
     (

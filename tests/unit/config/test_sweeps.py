@@ -33,15 +33,15 @@ def test_a_grid_has_the_line_of_each_value(sweep):
     assert isinstance(grid_sweep.space, GridSearch)
     assert [setting.where for setting in grid_sweep.space.over["y"]] == [f"params/sweeps/mine.yaml:{n}" for n in (4, 5)]
     assert (grid_sweep.name, grid_sweep.last, grid_sweep.metric) == ("mine", ("b",), "roc_auc")
-    assert [setting.text for setting in expand(grid_sweep)[0]] == ["seed=3", "a.x=1", 'y="u"']
+    assert [setting.text for setting in expand(grid_sweep)[0]] == ["seed:=3", "a.x:=1", 'y:="u"']
 
 
 def test_a_list_gives_its_configurations_and_random_its_sources(sweep):
     listed = sweep("list:\n  - {x: 1}\n  - {x: 1, y: [1, 2]}\n").space
     assert isinstance(listed, ConfigurationList)
     assert [[setting.text for setting in settings] for settings in listed.configurations] == [
-        ["x=1"],
-        ["x=1", "y=[1, 2]"],
+        ["x:=1"],
+        ["x:=1", "y:=[1, 2]"],
     ]
     drawn = sweep(
         "random:\n  trials: 5\n  seed: 3\n  over:\n    x: {low: 1, high: 9}\n    y: {low: 1e-3, high: 1, log: true}\n    z: [a, b]\n"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stagebook.notebooks import read
-from stagebook.notebooks.outline import _from_node, outline
+from stagebook.notebooks.outline import of_node, outline
 
 ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")])
@@ -17,7 +17,7 @@ NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.py"), *(ROOT / "notebooks").gl
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_the_outline_of_our_notebooks_equals_the_full_notebook(path):
-    assert outline(path) == _from_node(read.load(path))
+    assert outline(path) == of_node(read.load(path))
 
 
 PERCENT = {
@@ -35,7 +35,7 @@ PERCENT = {
 def test_the_percent_format_is_split_as_jupytext_does(tmp_path, text):
     path = tmp_path / "a.py"
     path.write_text(text)
-    assert outline(path).cells == _from_node(read.load(path)).cells
+    assert outline(path).cells == of_node(read.load(path)).cells
 
 
 LINES = st.sampled_from(["x = 1", "# a comment", "", "def f():", "    return 2", "'''", "print('# %%')"])
@@ -51,7 +51,7 @@ def test_any_percent_file_is_split_as_jupytext_does(tmp_path_factory, cells):
         text += "\n".join([marker, *lines]) + "\n\n"
     path = tmp_path_factory.mktemp("percent") / "a.py"
     path.write_text(text)
-    assert outline(path).cells == _from_node(read.load(path)).cells
+    assert outline(path).cells == of_node(read.load(path)).cells
 
 
 def test_reading_our_formats_imports_neither_jupytext_nor_nbformat(tmp_path):

@@ -93,7 +93,7 @@ def test_an_old_notebook_is_upgraded(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"{", "this is not a notebook"), (b"[]", "this is not a notebook"), (b"\xff\xfe", "not UTF-8")],
+    [(b"{", "this is not a notebook"), (b"[]", "this is not a notebook"), (b"\xff\xff", "not UTF-8")],
 )
 def test_a_broken_notebook_is_reported_with_its_path(tmp_path, data, reason):
     (tmp_path / "a.ipynb").write_bytes(data)

@@ -74,9 +74,9 @@ def test_more_trials_than_different_configurations_are_refused_with_the_number_t
     over = {"train.max_iter": ((1, 2, 3), "s.yaml:4")}
     with pytest.raises(TooFewConfigurations, match=r"s.yaml:4: random.trials: 4 .* only 3 different ones"):
         expand(sweep(RandomSearch(over, 4, 0)))
-    assert sorted(texts(expand(sweep(RandomSearch(over, 3, 0))))) == [(f"train.max_iter={n}",) for n in (1, 2, 3)]
+    assert sorted(texts(expand(sweep(RandomSearch(over, 3, 0))))) == [(f"train.max_iter:={n}",) for n in (1, 2, 3)]
 
 
 def test_a_shared_setting_holds_for_all_configurations_that_do_not_set_it_themselves():
     listed = ConfigurationList(((ParameterSetting("seed", 1),), (ParameterSetting("train.rate", 0.5),)))
-    assert texts(expand(sweep(listed, seed=7))) == [("seed=1",), ("seed=7", "train.rate=0.5")]
+    assert texts(expand(sweep(listed, seed=7))) == [("seed:=1",), ("seed:=7", "train.rate:=0.5")]
