@@ -125,6 +125,18 @@ def format_value(value: Any, limit: int = 2000) -> ShortText:
     return ShortText("".join(chunks))
 
 
+def strict_json(value: Any) -> Any:
+    """The value as JSON of any reader can hold it: NaN and infinities as the texts `NaN`, `Infinity`, `-Infinity`."""
+    match value:
+        case float() if not isfinite(value):
+            return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[repr(float(value))]
+        case dict():
+            return {key: strict_json(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [strict_json(item) for item in value]
+    return value
+
+
 def _items(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook import atomic
+from stagebook.executor import injection
 from stagebook.executor.cell_end import ALLOWS_ERROR, cell_end, outcome_of
 from stagebook.executor.kernels import shell_setup
-from stagebook.notebooks.cells import INJECTED, cell_numbers, is_runnable
-from stagebook.notebooks.parameters import check_injected
+from stagebook.notebooks.cells import cell_numbers, is_runnable
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -29,7 +29,11 @@ def execute(notebook: "NotebookNode", parameters: Mapping[str, Any], output: Pat
 
     spec = notebook.metadata.kernelspec
     options = {"kernel_name": spec.name, "language": spec.language, "progress_bar": False}
-    prepared = execute_notebook(notebook, None, parameters=dict(parameters), prepare_only=True, **options)
+    injection.register()
+    values = injection.as_notebook_declares(notebook, parameters)
+    prepared = execute_notebook(notebook, None, parameters=values, prepare_only=True, **options)
+    injection.make_readable(prepared)
+    injection.check(prepared)
     manager = NotebookExecutionManager(prepared, progress_bar=False)
     manager.notebook_start()
     try:
@@ -50,8 +54,6 @@ def _run_cells(manager: "NotebookExecutionManager") -> None:
     runnable = [index for index, cell in enumerate(cells) if is_runnable(cell)]
     for place, index in enumerate(runnable, start=1):
         cell, tags = cells[index], cells[index].metadata.get("tags", ())
-        if INJECTED in tags:
-            check_injected(cell.source)
         manager.cell_start(cell, index)
         reply = _reply(run_cell(shell, cell), cell)
         end = cell_end(reply, cell.outputs, allows_error=ALLOWS_ERROR in tags)

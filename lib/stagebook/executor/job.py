@@ -13,8 +13,8 @@ class Job:
     """One attempt: execute `notebook` with `parameters`, save it at `output`.
 
     `timeout_seconds` bounds the whole attempt; `folder` is the kernel's working directory; `is_databricks` says that
-    the notebook was written for Databricks; `may_exit` that `sys.exit(0)` and its like end the stage successfully.
-    `access_report` is what the kernel's report of what it opens needs: its file, the project's folder, and folders that
+    the notebook was written for Databricks; `may_exit` that `sys.exit(0)` and its like end the stage successfully;
+    `kernel_name` replaces the kernel that the notebook names. `access_report` is what the kernel's report of what it opens needs: its file, the project's folder, and folders that
     do not count.
     """
 
@@ -28,6 +28,7 @@ class Job:
     is_databricks: bool = False
     may_exit: bool = False
     access_report: dict[str, Any] | None = None
+    kernel_name: str | None = None
 
     def to_line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
@@ -39,7 +40,7 @@ class Job:
     @property
     def upcoming(self) -> "UpcomingAttempt":
         """What is known of the attempt before its turn comes."""
-        return UpcomingAttempt(self.notebook, self.folder, self.environment)
+        return UpcomingAttempt(self.notebook, self.folder, self.environment, self.kernel_name)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class UpcomingAttempt:
     notebook: str
     folder: str
     environment: dict[str, str]
+    kernel_name: str | None = None
 
     def to_line(self) -> str:
         return json.dumps({"upcoming": asdict(self)}) + "\n"

@@ -18,14 +18,14 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import Engine, NotebookExecutionManager
 
 from stagebook import atomic
+from stagebook.executor import injection
 from stagebook.executor.job import CellProgress, Outcome
 from stagebook.executor.kernels import lifecycle
 from stagebook.executor.kernels.prestarted import CLIENT_OPTIONS, PrestartedKernel
 from stagebook.executor.stage_client import StageClient
 from stagebook.machine import memory, oom_kills
 from stagebook.model.record import AttemptStatus
-from stagebook.notebooks.cells import DATABRICKS_SETUP, INJECTED
-from stagebook.notebooks.parameters import check_injected
+from stagebook.notebooks.cells import DATABRICKS_SETUP
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -172,13 +172,12 @@ class StageEngine(Engine):
         nb.metadata.papermill["input_path"] = execution.label["notebook"]
         nb.metadata.papermill["output_path"] = str(execution.output)
         nb.metadata["stagebook"] = execution.label
+        injection.make_readable(nb)
         execution.notebook = nb
         manager = CellStateManager(nb, execution)
         manager.notebook_start()
         try:
-            for cell in nb.cells:
-                if INJECTED in cell.metadata.get("tags", []):
-                    check_injected(cell.source)
+            injection.check(nb)
             cls.execute_managed_notebook(manager, kernel_name, execution=execution)
         finally:
             manager.notebook_complete()

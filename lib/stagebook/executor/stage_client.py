@@ -8,7 +8,6 @@ lives, whether a reply that does not come was sent at all.
 import sys
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,11 +20,12 @@ from zmq.asyncio import Poller
 
 from stagebook.executor.cell_end import ALLOWS_ERROR, CellEnd, cell_end, outcome_of
 from stagebook.executor.job import CellProgress, Outcome
-from stagebook.executor.kernels import shell_setup
+from stagebook.executor.kernels import setup
 from stagebook.executor.stream_buffer import StreamBuffer
 from stagebook.formatting import first_line
 from stagebook.model.record import AttemptStatus
 from stagebook.notebooks.cells import cell_numbers, headings, is_runnable
+from stagebook.notebooks.kernels import PYTHON
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -72,7 +72,7 @@ class StageClient(PapermillNotebookClient):
         assert manager is not None
         with self.setup_kernel(**kwargs):
             self.nb.metadata["language_info"] = self._kernel.language_info
-            self._set_up_shell()
+            self._set_up_kernel()
             manager.is_idle = False
             self._execution.outcome = self._run_cells()
             manager.is_idle = True
@@ -212,21 +212,16 @@ class StageClient(PapermillNotebookClient):
         if hook in hooks:
             hooks.remove(hook)
 
-    async def _async_set_up_shell(self) -> None:
-        """Prepare IPython's shell, see `shell_setup`; kernels of other languages are as they are."""
-        if self.nb.metadata.kernelspec.get("language", "python").lower() != "python":
+    async def _async_set_up_kernel(self) -> None:
+        """Prepare the kernel, see `setup`; those of other languages are as they are."""
+        if self.nb.metadata.kernelspec.language != PYTHON:
             return
-        report = self._execution.access_report
-        steps = "prepare(shell)\nbegin_access_report(report)"
-        source = f"{Path(shell_setup.__file__).read_text(encoding='utf-8')}\n{steps}"
-        space = f"{{'__name__': 'stagebook_shell_setup', 'shell': get_ipython(), 'report': {report!r}}}"
-        code = f"exec(compile({source!r}, '<stagebook>', 'exec'), {space})"
-        request = self._kernel.execute(code, silent=True, store_history=False)
+        request = self._kernel.execute(setup.code(self._execution.access_report), silent=True, store_history=False)
         reply = await self._reply(request, nbformat.v4.new_code_cell(metadata={"execution": {}}), 0)
         if reply is None or reply["status"] != "ok":
-            sys.stderr.write(f"kernel: its shell is not prepared: {reply}\n")
+            sys.stderr.write(f"kernel: it is not prepared: {reply}\n")
 
-    _set_up_shell = run_sync(_async_set_up_shell)
+    _set_up_kernel = run_sync(_async_set_up_kernel)
 
 
 async def _waiting(channel: Any) -> AsyncIterator[Message]:

@@ -1,18 +1,33 @@
 """What a stage starts from: resolved parameters, pinned table versions, task values, and the engine that computes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from stagebook.cache.lookup import versions_read, writers_of_inputs
 from stagebook.config import dbutils_inputs
 from stagebook.config.dbutils_inputs import TaskValues
-from stagebook.config.references import resolve
+from stagebook.config.references import holds_reference, resolve
 from stagebook.engines import facts
 from stagebook.engines.choice import EngineChoice
 from stagebook.engines.facts import TableSizes
-from stagebook.errors import StagebookError, did_you_mean
+from stagebook.errors import ConfigError, StagebookError, did_you_mean
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.model.record import RunRecord
+from stagebook.notebooks.outline import outline
+from stagebook.notebooks.parameters import contradiction, declared
+from stagebook.notebooks.parameters_cell import NotPython
+
+
+class UnfitScrap(StagebookError):
+    """A stage refers to a scrap whose value does not fit the parameter's annotation."""
+
+    @classmethod
+    def of(cls, parameter: str, reference: Any, reason: str) -> Self:
+        return cls(
+            f"parameter '{parameter}' is {reference}, and {reason}, as the notebook annotates it.\n"
+            "  Glue a value that fits, or change the annotation."
+        )
 
 
 class MissingScrap(StagebookError):
@@ -38,9 +53,12 @@ class StageInputs:
 
         Raises:
             MissingScrap: a reference names what its stage did not glue.
+            UnfitScrap: what it glued does not fit the parameter's annotation.
         """
+        parameters = resolve(dict(stage.parameters), lambda up, scrap: glued(record, up, scrap))
+        _refuse_unfit(stage, parameters)
         return cls(
-            parameters=resolve(dict(stage.parameters), lambda up, scrap: glued(record, up, scrap)),
+            parameters=parameters,
             versions=pinned_versions(pipeline, stage, record),
             task_values=dbutils_inputs.task_values(stage, pipeline.stages, lambda up: record.stages[up].scraps),
         )
@@ -49,6 +67,20 @@ class StageInputs:
     def key_parameters(self) -> dict[str, Any]:
         """Parameters and all other values that the result depends on, by name."""
         return {**self.parameters, **dbutils_inputs.as_parameters(self.task_values)}
+
+
+def _refuse_unfit(stage: Stage, parameters: Mapping[str, Any]) -> None:
+    """Check what references have become; all other values were checked before the run."""
+    references = {name: value for name, value in stage.parameters.items() if holds_reference(value)}
+    if not references:
+        return
+    try:
+        declarations = declared(outline(stage.notebook)) or {}
+    except (ConfigError, NotPython):
+        return  # the attempt fails by it
+    for name, reference in references.items():
+        if name in declarations and (reason := contradiction(declarations[name], parameters[name])) is not None:
+            raise UnfitScrap.of(name, reference, reason)
 
 
 def glued(record: RunRecord, stage: str, scrap: str) -> Any:

@@ -41,10 +41,22 @@ def to_ipython_magics(lines: list[str]) -> list[str]:
     if name == "python":
         return [f"{remainder}\n", *lines[first + 1 :]]
     if name in _CELLS:
-        body = [f"{remainder}\n"] if remainder and name != "sh" else []
-        options = f" {remainder}" if remainder and name == "sh" else ""
+        options, command = _shell_options(remainder) if name == "sh" else ("", remainder)
+        body = [f"{command}\n"] if command else []
         return [f"{_CELLS[name]}{options}\n", *body, *lines[first + 1 :]]
     return lines
+
+
+_SHELL = re.compile(r"(?P<options>(?:-\S+\s*)*)(?P<command>.*)", re.DOTALL)
+
+
+def _shell_options(text: str) -> tuple[str, str]:
+    """The options and the command that follow `%sh`. As on Databricks, a command fails the cell only with `-e`."""
+    match = _SHELL.fullmatch(text)
+    assert match is not None, "every text matches"
+    options = match["options"].split()
+    fails = any(re.fullmatch(r"-[a-z]*e[a-z]*", option) for option in options)
+    return "".join(f" {option}" for option in [*([] if fails else ["--no-raise-error"]), *options]), match["command"]
 
 
 def _sql(shell: Any, names: Mapping[str, Any]) -> Callable[[str, str], None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from stagebook.after_import import after_import
 from stagebook.dbutils import Dbutils, EnvironmentSecrets
 from stagebook.dbutils.errors import NoSparkSession
 from stagebook.stage import databricks_magics
@@ -19,6 +20,10 @@ from stagebook.stage.current import VOLUMES, current
 
 MOST_ROWS = 1000
 """Of a Spark frame that is displayed, as on Databricks."""
+
+
+_FRAMES = ("pandas.core.frame", "pyspark.sql.dataframe", "pyspark.sql.connect.dataframe")
+"""Modules whose `DataFrame` has a method `display` on Databricks."""
 
 
 class ScrapValues:
@@ -73,6 +78,8 @@ def begin() -> None:
     vars(runtime).update(names)
     sys.modules[runtime.__name__] = runtime  # modules take `dbutils` from there
     databricks_magics.register(shell, names)
+    for module in _FRAMES:
+        after_import(module, _add_display)
 
 
 def display(*values: Any, **options: Any) -> None:
@@ -82,6 +89,13 @@ def display(*values: Any, **options: Any) -> None:
     for value in values:
         is_spark = hasattr(value, "toPandas") and hasattr(value, "limit")
         show_one(value.limit(MOST_ROWS).toPandas() if is_spark else value)
+
+
+def _add_display(module: ModuleType) -> None:
+    """Give a module's frames Databricks' method `display`, unless they have it."""
+    frame: Any = module.DataFrame
+    if not hasattr(frame, "display"):
+        frame.display = display
 
 
 def display_html(html: str) -> None:

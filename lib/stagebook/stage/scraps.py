@@ -1,9 +1,9 @@
 """Scraps and checks: what a stage hands on, and what it asserts about its data."""
 
 import json
-import math
 from typing import Any
 
+from stagebook import plain_values
 from stagebook.errors import CheckFailed, ScrapRefused
 from stagebook.model.context import MAX_SCRAP_BYTES
 from stagebook.stage.databricks import databricks_notebook
@@ -12,8 +12,8 @@ from stagebook.stage.databricks import databricks_notebook
 def glue(name: str, value: Any) -> None:
     """Hand a value on to later stages, through scrapbook; on Databricks as a task value too.
 
-    NumPy and pandas scalars become Python's; None, NaN and infinities are refused, since they would not
-    come back as they went.
+    Scalars of NumPy and pandas become Python's, dates and paths texts, enums their values, sets sorted lists. None, NaN
+    and infinities are refused, since task values cannot hold them.
 
     Args:
         value: a number, text, boolean, or lists and mappings of these, at most 48 KiB as JSON.
@@ -48,17 +48,17 @@ def check(holds: Any, statement: str) -> None:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """The value in Python's own JSON types."""
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        value = value.item()
-    match value:
-        case float() if not math.isfinite(value):
-            raise ScrapRefused.of(name, f"is {value}: glue a finite number, or nothing")
-        case bool() | int() | float() | str():
-            return value
-        case dict():
-            return {str(key): None if item is None else _plain(name, item) for key, item in value.items()}
-        case list() | tuple():
-            return [None if item is None else _plain(name, item) for item in value]
-        case _:
-            raise ScrapRefused.of(name, f"is a {type(value).__name__}")
+    """The value in Python's own JSON types, all of its numbers finite."""
+    if value is None:
+        raise ScrapRefused.of(name, "is a NoneType")
+    try:
+        plain = plain_values.plain(value)
+    except plain_values.NotPlain as error:
+        raise ScrapRefused.of(name, str(error)) from None
+    for path in plain_values.not_finite(plain):
+        number: Any = plain
+        for key in path:
+            number = number[key]
+        place = f" at {''.join(f'[{key!r}]' for key in path)}" if path else ""
+        raise ScrapRefused.of(name, f"is {number}{place}: glue a finite number, or nothing")
+    return plain

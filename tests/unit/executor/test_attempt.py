@@ -33,7 +33,7 @@ def test_parameters_are_injected_scraps_come_back_and_progress_is_reported(attem
         on_cell=cells.append,
     )
     assert outcome.status is A.SUCCEEDED
-    assert outcome.scraps == {"twice": 42, "text": "[1]", "nan": None}
+    assert outcome.scraps == {"twice": 42, "text": "[1]", "nan": pytest.approx(float("nan"), nan_ok=True)}
     assert states(node) == ["completed"] * 4
     assert node.cells[-1].outputs[0].text.split() == [
         str(Path(node.metadata.stagebook.notebook).parent),

@@ -89,6 +89,27 @@ def test_of_a_spark_frame_the_first_rows_are_shown(shell):
     assert left.outputs[0]["data"]["text/plain"] == "1000"
 
 
+def test_frames_display_themselves(shell):
+    run = shell()
+    left = run("import pandas as pd\npd.DataFrame({'a': [1]}).display()")
+    assert left.error is None
+    assert "text/html" in left.outputs[0]["data"]
+
+
+def test_frames_of_spark_get_the_method_when_spark_is_imported(shell):
+    run = shell()
+    assert run("from pyspark.sql.dataframe import DataFrame\nassert callable(DataFrame.display)").error is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "fails"),
+    [("%sh echo shown", False), ("%sh echo shown; false", False), ("%sh -e\necho shown\nfalse\n", True)],
+)
+def test_a_shell_command_on_one_line_runs_and_fails_the_cell_only_with_e(shell, cell, fails):
+    left = shell()(cell)
+    assert (left.out.startswith("shown\n"), left.error is not None) == (True, fails)
+
+
 def test_volumes_are_in_the_warehouse_or_where_the_variable_says(shell, tmp_path, monkeypatch):
     run = shell()
     assert run("dbutils.fs.put('/Volumes/a/b/c/x.txt', 'x')").error is None

@@ -4,10 +4,9 @@ Only libraries that have been seen to survive a fork after they were imported. A
 its notebook needs.
 """
 
-import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from stagebook.notebooks.cells import without_magics
+from stagebook.notebooks.cells import imported_modules
 from stagebook.notebooks.outline import Outline
 
 BASE = (
@@ -55,17 +54,3 @@ def modules_to_preload(outlines: Iterable[Outline]) -> list[str]:
                     package = name.partition(".")[0]
                     modules += LAZY_IMPORTS if package in _LAZY_PACKAGES else [name] if package in FORK_SAFE else []
     return [name for name in dict.fromkeys(modules) if name != "matplotlib.pyplot"]
-
-
-def imported_modules(source: str) -> Iterator[str]:
-    """The modules that a cell's import statements name; none where it is not Python."""
-    try:
-        tree = ast.parse(without_magics(source))
-    except (SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=names):
-                yield from (alias.name for alias in names)
-            case ast.ImportFrom(module=str(module), level=0):
-                yield module

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stagebook.executor.job import UpcomingAttempt
 from stagebook.executor.kernels import lifecycle
-from stagebook.executor.kernels.preload import imported_modules
+from stagebook.notebooks.cells import imported_modules
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -59,7 +59,7 @@ def prestarted_kernel(
 
     try:
         notebook, folder = load(Path(upcoming.notebook)), Path(upcoming.folder)
-        name = notebook.metadata.kernelspec.name
+        name = upcoming.kernel_name or notebook.metadata.kernelspec.name
         if why_not_forked(KernelSpecManager().get_kernel_spec(name), folder) is None:
             sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
             prespawned.imports = _imports(sources, folder)

@@ -8,8 +8,8 @@ from typing import Any
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from stagebook.executor.kernels.prespawned import PrespawnedKernel
+from stagebook.notebooks.kernels import IPYKERNEL, THIS_PYTHON
 
-_THIS_PYTHON = {"python", "python3", f"python3.{sys.version_info.minor}", sys.executable}
 _KIT = {"stagebook"}
 
 
@@ -30,9 +30,9 @@ class ForkedProvisioner(LocalProvisioner):
 def why_not_forked(kernel_spec: Any, folder: Path) -> str | None:
     """Why a kernel of this kernelspec, in this folder, cannot be forked; None if it can."""
     name, argv = kernel_spec.display_name, kernel_spec.argv
-    if argv[0] not in _THIS_PYTHON:
+    if argv[0] not in THIS_PYTHON:
         return f"kernelspec '{name}' starts {argv[0]}, not this Python"
-    if argv[1:] != ["-m", "ipykernel_launcher", "-f", "{connection_file}"]:
+    if tuple(argv[1:]) != IPYKERNEL:
         return f"kernelspec '{name}' is not a plain ipykernel"
     if kernel_spec.env or "kernel_provisioner" in kernel_spec.metadata:
         return f"kernelspec '{name}' brings an environment or a provisioner of its own"
