@@ -1,5 +1,7 @@
 """From a stage and its inputs to the job of one attempt: paths, parameters, environment, and context file."""
 
+import os
+
 from stagebook import atomic
 from stagebook.cache.observed import ACCESS
 from stagebook.config import dbutils_inputs
@@ -9,6 +11,8 @@ from stagebook.executor.stage_inputs import StageInputs
 from stagebook.model.context import VARIABLE, StageContext
 from stagebook.model.pipeline import Pipeline, Stage
 from stagebook.runs.folders import RunFolder
+from stagebook.tracking.notebook_runs import VARIABLE as MLFLOW_TAGS
+from stagebook.tracking.notebook_runs import run_tags
 
 _CONTEXT = ".context.json"
 
@@ -58,6 +62,7 @@ def attempt_job(
             "ignored": [str(paths.runs), str(paths.warehouse), str(paths.tables)],
         },
         may_exit=stage.may_exit,
+        kernel_name=stage.kernel_name,
     )
 
 
@@ -67,5 +72,6 @@ def upcoming_attempt(pipeline: Pipeline, stage: Stage, n: int, folder: RunFolder
         VARIABLE: str(folder.attempt(stage.name, n, _CONTEXT)),
         "MLFLOW_TRACKING_URI": pipeline.tracking.uri,
         "MLFLOW_EXPERIMENT_NAME": pipeline.tracking.experiment,
+        MLFLOW_TAGS: run_tags(folder.run_id, stage.name, n, os.environ.get(MLFLOW_TAGS)),
     }
-    return UpcomingAttempt(str(stage.notebook), str(stage.notebook.parent), environment)
+    return UpcomingAttempt(str(stage.notebook), str(stage.notebook.parent), environment, stage.kernel_name)

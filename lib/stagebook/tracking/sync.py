@@ -15,7 +15,7 @@ from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
 from stagebook.model.record import RunRecord
 from stagebook.runs.folders import RunFolder
-from stagebook.tracking import database
+from stagebook.tracking import database, notebook_runs
 from stagebook.tracking.connection import connected, public_uri
 from stagebook.tracking.links import Links, locked_links
 from stagebook.tracking.run_views import PARENT, RUN_ID, STAGE, RunView, TableInput, run_view, stage_views
@@ -32,8 +32,9 @@ def sync(record: RunRecord, tracking: Tracking, run_dir: Path, *, final: bool) -
     """Make MLflow agree with the record; a second call changes nothing.
 
     One MLflow run for the pipeline run and a nested one for each stage that has attempts, with tags, parameters,
-    metrics and table versions. With `final` also the executed notebooks and the report as artifacts, and runs that
-    the record shows as running are closed as killed.
+    metrics and table versions. With `final` also the executed notebooks and the report as artifacts, runs that the
+    record shows as running are closed as killed, and those that notebooks started by themselves are put below their
+    stage's.
 
     Args:
         run_dir: the run's folder, where `mlflow.json` is saved.
@@ -50,6 +51,7 @@ def sync(record: RunRecord, tracking: Tracking, run_dir: Path, *, final: bool) -
         for name, stage in stage_views(record, final=final).items():
             _update(client, _ensure_nested(client, links, run_dir, name, stage), stage, links, name, force=final)
         if final:
+            notebook_runs.settle(client, record, run_dir, str(links.experiment_id), links.stages)
             _send_artifacts(client, parent, links, run_dir)
         _update(client, parent, view, links, "", force=final)
         links.save(run_dir)

@@ -10,9 +10,9 @@ from pathlib import Path
 from stagebook.executor.kernels import fork_server_process
 
 RUN_VARIABLES = (
-    "STAGEBOOK_", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES",
-    "TERM", "SSH_", "TMUX", "STY", "WINDOWID", "XDG_SESSION_", "DBUS_", "VSCODE_", "PYTEST_", "JPY_", "UV_RUN_",
-    "JAVA_TOOL_OPTIONS",
+    "STAGEBOOK_", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_CONTEXT", "PWD", "OLDPWD", "SHLVL", "_",
+    "COLUMNS", "LINES", "TERM", "SSH_", "TMUX", "STY", "WINDOWID", "XDG_SESSION_", "DBUS_", "VSCODE_", "PYTEST_",
+    "JPY_", "UV_RUN_", "JAVA_TOOL_OPTIONS",
 )  # fmt: skip
 """Variables (beginnings of names) that no library looks at when it is imported. All others count: one fork server too
 many costs a start, one too few would compute something else."""
