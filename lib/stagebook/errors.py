@@ -308,7 +308,4 @@ class TrackingRefused(TrackingUnavailable):
 
     @classmethod
     def of(cls, uri: str, reason: str) -> Self:
-        return cls(
-            f"tracking server {uri} refuses: {reason}\n"
-            "  The record of the run is kept; `stagebook sync` sends it again."
-        )
+        return cls(f"tracking server {uri} refuses: {reason}\n  The record of the run is kept, and can be sent again.")

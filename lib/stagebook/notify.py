@@ -6,7 +6,6 @@ Many services have a token where others have a host, so only the scheme of an ad
 
 import logging
 import re
-import shlex
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stagebook.config.request import RunRequest
 from stagebook.formatting import first_line, without_ansi
 from stagebook.model.record import RunRecord, RunStatus, StageRecord, StageStatus
 
@@ -194,8 +194,7 @@ def _counts(record: RunRecord) -> str:
 
 
 def _resume(record: RunRecord) -> str:
-    folder = record.request.get("runs_dir")
-    return shlex.join(["stagebook", "run", *(["--runs-dir", folder] if folder else []), "--resume", record.run_id])
+    return RunRequest.from_json(record.request).resume_command("stagebook run", record.run_id)
 
 
 def _failure_location(stage: StageRecord) -> str:

@@ -32,11 +32,19 @@ KEY_INPUTS = ".key.json"
 """Suffix of the file beside an attempt's notebook that holds what the attempt's key was made of."""
 
 
+NO_RESULT = "no earlier result"
+"""Why a stage runs for the first time."""
+
+
 class RunHistory(Protocol):
     """Records of the runs of a pipeline, loaded as they are asked for."""
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Newest first."""
+        ...
+
+    def comparable(self) -> Iterator[RunRecord]:
+        """Newest first: ordinary runs, and those of the sweep that the present run belongs to."""
         ...
 
     def of(self, run_id: str) -> RunRecord | None:
@@ -54,10 +62,11 @@ class NothingToAccept(ConfigError):
 
 @dataclass(frozen=True)
 class CacheLookup:
-    """A hit with the `result` (fields of a stage's record), or a miss; `reason` says why."""
+    """A hit with the `result` (fields of a stage's record), or a miss; `reason` says why, `more` what else differs."""
 
     reason: str
     result: Mapping[str, Any] | None = None
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,8 @@ class ResultCache:
         cached = index.recall(self.pipeline.paths.runs, key_inputs.key)
         record = self.history.of(cached.run_id) if cached else None
         if cached is None or record is None or not _has_result(record, stage.name):
-            return CacheLookup(self._miss_reason(stage, key_inputs))
+            reason, *more = self._miss_reasons(stage, key_inputs)
+            return CacheLookup(reason, more=tuple(more))
         changed_files = self._changed_files(stage, key_inputs, record, cached)
         invalid = validity.invalid_reason(stage, record, self.pipeline, self._tables, self._aliases, changed_files)
         if invalid is None and not cached.accepted:
@@ -132,11 +142,11 @@ class ResultCache:
         accepted, unchanged = f"accepted as of run {origin}", f"nothing has changed since run {origin}"
         return CacheLookup(accepted if cached.accepted else unchanged, result)
 
-    def own_change(self, stage: Stage) -> str | None:
-        """What has changed of a stage whose upstream stages run first; None where only these are in question."""
+    def own_changes(self, stage: Stage) -> list[str]:
+        """What has changed of a stage whose upstream stages run first; nothing where only these are in question."""
         newest = self._newest_key(stage)
         if newest is None:
-            return "no earlier result"
+            return [NO_RESULT]
         before = newest.key_inputs
         unresolved = {name for name, value in stage.parameters.items() if holds_reference(value)}
         settled = {name: value for name, value in stage.parameters.items() if name not in unresolved}
@@ -144,7 +154,7 @@ class ResultCache:
         unresolved |= {name for name in before.parameters if dbutils_inputs.is_task_value(name)}
         unchanged = {name: before.parameters[name] for name in unresolved if name in before.parameters}
         now = replace(now, parameters={**now.parameters, **unchanged}, tables=before.tables)
-        return next(iter(differences(before, now, newest.packages)), None)
+        return differences(before, now, newest.packages)
 
     def begin_attempt(
         self, stage: Stage, parameters: Mapping[str, Any], versions: Mapping[str, int], path: Path
@@ -234,20 +244,20 @@ class ResultCache:
         """A table whose log does not tell its content equals no other, not even itself."""
         return TableState(version, self._tables.identity(name, version) or f"unknown {uuid.uuid4().hex}")
 
-    def _miss_reason(self, stage: Stage, key_inputs: CacheKeyInputs) -> str:
+    def _miss_reasons(self, stage: Stage, key_inputs: CacheKeyInputs) -> list[str]:
         newest = self._newest_key(stage)
         if newest is None:
-            return "no earlier result"
-        reasons = differences(newest.key_inputs, key_inputs, newest.packages)
-        if not reasons and newest.changed:
-            return f"{newest.changed} changed while it ran"
-        if not reasons:
-            return "its last result is no longer indexed"
-        remainder = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        return f"{reasons[0]}{remainder}"
+            return [NO_RESULT]
+        if reasons := differences(newest.key_inputs, key_inputs, newest.packages):
+            return reasons
+        return [f"{newest.changed} changed while it ran" if newest.changed else "its last result is no longer indexed"]
 
     def _newest_record(self, stage: Stage) -> RunRecord | None:
-        return next((record for record in self.history if _has_result(record, stage.name)), None)
+        """The newest record with a result of the stage: of an ordinary run, if there is one."""
+        for records in (self.history.comparable(), self.history):
+            if (record := next((record for record in records if _has_result(record, stage.name)), None)) is not None:
+                return record
+        return None
 
     def _newest_key(self, stage: Stage) -> _NewestKey | None:
         """What the key of the stage's newest result was made of, if that was recorded."""

@@ -1,6 +1,8 @@
 """The command line: one module a command group, imported when it is called; `options` declares shared flags once."""
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Collection
@@ -10,6 +12,9 @@ from pathlib import Path
 from cyclopts import App
 
 from stagebook.errors import StagebookError
+
+_UV_RUN = "UV_RUN_RECURSION_DEPTH"
+"""The environment variable by which `uv run` is recognised."""
 
 COMMANDS = {
     "run": ("run:run", "Run the stages of a pipeline in dependency order."),
@@ -83,8 +88,21 @@ def main(words: list[str] | None = None) -> None:
     sys.exit(status)
 
 
+def kit_name() -> str:
+    """How the kit's commands can be called from here, for commands that the user is told to type."""
+    if _UV_RUN in os.environ:
+        return "uv run stagebook"
+    on_path = shutil.which("stagebook")
+    is_own = on_path is not None and Path(on_path).parent == Path(sys.executable).parent
+    return "stagebook" if is_own else f"{sys.executable} -m stagebook.cli"
+
+
 def program_name() -> str:
-    """How this program was called, for commands that the user is told to type."""
+    """How `run` can be called from here: by the script that was called, if it was one."""
     called = Path(sys.argv[0])
-    name = os.path.relpath(called) if called.suffix == ".py" else f"{called.name} run"
-    return f"uv run {name}" if "UV_RUN_RECURSION_DEPTH" in os.environ else name
+    if called.suffix != ".py" or called.name == "__main__.py":
+        return f"{kit_name()} run"
+    script = os.path.relpath(called)
+    script = script if os.sep in script else f"{os.curdir}{os.sep}{script}"
+    name = shlex.quote(script) if os.access(called, os.X_OK) else f"python {shlex.quote(script)}"
+    return f"uv run {name}" if _UV_RUN in os.environ else name

@@ -81,10 +81,11 @@ class RunOptions(ProjectOptions):
     """What `run`, `sweep` and `queue add` have in common."""
 
     parameter: Annotated[tuple[str, ...], Parameter(name="-p", negative=(), show_default=False)] = ()
-    """One parameter, name=value in YAML, for all stages or as stage.name=value (repeatable)."""
-    jobs: Annotated[int, Parameter(name=("--jobs", "-j"), validator=Number(gte=1))] = 1
-    """How much may run at once: stages of a run, configurations of a sweep."""
-    reuse: Annotated[bool, Parameter(name="--reuse", negative="--no-reuse", show_default=False)] = True
+    """One parameter, name=value, for all stages or as stage.name=value (repeatable). A parameter that is text takes the
+    value as it is, any other as YAML; name:=value is YAML for both."""
+    jobs: Annotated[int | None, Parameter(name=("--jobs", "-j"), validator=Number(gte=1))] = None
+    """How much may run at once: stages of a run, configurations of a sweep (default: 1)."""
+    reuse: Annotated[bool | None, Parameter(name="--reuse", negative="--no-reuse", show_default=False)] = None
     """Take results of earlier runs for stages that nothing has changed for; --no-reuse runs every stage."""
     retries: Count = None
     """Retries of every stage, instead of max_retries."""
@@ -92,27 +93,36 @@ class RunOptions(ProjectOptions):
     """US dollars that a run may cost, instead of budget.max_usd_per_run; what would exceed it is not started."""
     engine: Literal["auto", "pandas", "polars", "spark"] | None = None
     """What computes on tables, instead of tables.engine."""
+    kernel_name: str | None = None
+    """The Jupyter kernel that runs the notebooks, instead of those that they name."""
+
+    @property
+    def job_count(self) -> int:
+        """How much may run at once."""
+        return self.jobs or 1
 
     @property
     def flags(self) -> "Flags":
         """What is laid over the parameter files."""
         max_cost = None if self.max_cost is None else Decimal(str(self.max_cost))
         own = {"parameters": self.parameter, "retries": self.retries, "engine": self.engine, "max_cost": max_cost}
-        return replace(super().flags, **own)
+        return replace(super().flags, **own, kernel_name=self.kernel_name)
 
     def request(self, selection: "Selection | None" = None) -> "RunRequest":
         """The run that these flags ask for."""
         from stagebook.config.request import RunRequest
 
         selected = selection or Selection()
+        options = {**vars(self), **vars(selected)}
         return RunRequest(
             self.params or (DEFAULT_PARAMS,),
             self.flags,
             first=split_names(selected.first),
             last=split_names(selected.last),
             only=split_names(selected.only),
-            jobs=self.jobs,
-            reuse=self.reuse,
+            jobs=self.job_count,
+            reuse=self.reuse is not False,
+            given=frozenset(name for name, value in options.items() if value not in (None, ())),
         )
 
 
@@ -146,7 +156,8 @@ def warn(text: str) -> None:
 
 def quiet_environment() -> "RunEnvironment":
     """The environment of a command that shows no progress."""
+    from stagebook.cli import kit_name
     from stagebook.runner.environment import RunEnvironment
     from stagebook.runner.progress import SilentProgress
 
-    return RunEnvironment(SilentProgress(), warn=warn)
+    return RunEnvironment(SilentProgress(), warn=warn, program=f"{kit_name()} run", kit=kit_name())

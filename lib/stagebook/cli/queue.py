@@ -57,7 +57,7 @@ def add(
     from stagebook.sweeps.prepare import SweepRequest
 
     environment = quiet_environment()
-    request = SweepRequest(sweep, options.request(selection), options.jobs)
+    request = SweepRequest(sweep, options.request(selection), options.job_count)
     entry = enqueue(request, priority, (not_before, window, deadline), _queue(), environment)
     print(jsonlib.dumps(_to_json(entry, environment.clock()), indent=2) if json else _line(entry, environment.clock()))
     return 0

@@ -38,7 +38,8 @@ def run(
     force:
         Run these stages again, with all downstream, although they have a result; without names, all.
     resume:
-        Go on with this run, or with the last one; finished stages are not run again.
+        Go on with this run, or with the last one; finished stages are not run again. Options that are not given anew
+        are those that it was started with.
     keep_going:
         After a failure, let independent branches go on.
     run_id:
@@ -50,32 +51,37 @@ def run(
     quiet:
         No progress, only the result.
     verbose:
-        Also a line for each cell.
+        Also a line for each cell; with --dry-run every reason.
     """
-    from stagebook.cli import program_name
+    from stagebook.cli import kit_name, program_name
     from stagebook.runner.environment import RunEnvironment
     from stagebook.runner.pipeline import run_pipeline
     from stagebook.runner.prepare import plan_only
     from stagebook.runner.progress import choose
     from stagebook.runs.folders import to_json
 
-    threads.share(options.jobs)
+    threads.share(options.job_count)
+    asked = options.request(selection)
     request = replace(
-        options.request(selection),
+        asked,
         force=None if force is None else split_names(tuple(force)),
         resume=_run_to_resume(resume),
         run_id=run_id,
         keep_going=keep_going,
+        given=(asked.given or frozenset()) | ({"keep_going"} if keep_going else set()),
     )
     environment = RunEnvironment(
         progress=choose(quiet=quiet or dry_run, verbose=verbose, plain=not progress or json),
         warn=warn,
         program=program_name(),
+        kit=kit_name(),
     )
     if dry_run:
         preview = plan_only(request, environment)
         plan, forecasts = preview.plan, preview.forecasts
-        print(jsonlib.dumps(plan.to_json(forecasts), indent=2) if json else plan.to_text(forecasts))
+        print(
+            jsonlib.dumps(plan.to_json(forecasts), indent=2) if json else plan.to_text(forecasts, all_reasons=verbose)
+        )
         if preview.refusal:
             warn(str(preview.refusal))
             return preview.refusal.exit_code

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from stagebook.cli.options import ProjectOptions, warn
+from stagebook.cli.options import ProjectOptions, quiet_environment
 
 app = App(name="runs", help="List the runs; close those whose runner was killed.")
 
@@ -38,11 +38,9 @@ def list_runs(*, options: ProjectOptions = ProjectOptions(), last: int = 20) -> 
 @app.command
 def reap(*, options: ProjectOptions = ProjectOptions()) -> int:
     """Close the runs whose runner was killed: record, report, MLflow and system tables say so. They can be resumed."""
-    from datetime import UTC, datetime
-
     from stagebook.runner.reap import reap as close_killed_runs
 
-    closed = close_killed_runs(options.load(), "stagebook run", lambda: datetime.now(UTC), warn)
+    closed = close_killed_runs(options.load(), quiet_environment())
     for run_id in closed:
         print(f"{run_id}  closed as interrupted: its runner was killed")
     if not closed:

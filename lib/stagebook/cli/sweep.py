@@ -46,9 +46,9 @@ def sweep(
         if not quiet:
             print(text, file=sys.stderr)
 
-    threads.share(options.jobs)
+    threads.share(options.job_count)
     run = replace(options.request(), jobs=1, urgent_from=float("inf"))
-    request, environment = SweepRequest(sweep, run, options.jobs, resume), quiet_environment()
+    request, environment = SweepRequest(sweep, run, options.job_count, resume), quiet_environment()
     if dry_run:
         print(prepare(request, environment).to_text())
         return 0

@@ -14,8 +14,8 @@ class Job:
 
     `timeout_seconds` bounds the whole attempt; `folder` is the kernel's working directory; `is_databricks` says that
     the notebook was written for Databricks; `may_exit` that `sys.exit(0)` and its like end the stage successfully;
-    `kernel_name` replaces the kernel that the notebook names. `access_report` is what the kernel's report of what it opens needs: its file, the project's folder, and folders that
-    do not count.
+    `kernel_name` replaces the kernel that the notebook names. `access_report` is what the kernel's report of what it
+    opens needs: its file, the project's folder, and folders that do not count.
     """
 
     notebook: str

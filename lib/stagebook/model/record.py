@@ -99,6 +99,7 @@ class StageRecord:
     profile: str | None = None
     saved_usd: float | None = None  # what the reused result cost the run that computed it
     ended_early: str | None = None
+    reasons: list[str] = field(default_factory=list)  # all that the plan knew why it runs or does not
 
     @property
     def early_end(self) -> str | None:

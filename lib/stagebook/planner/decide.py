@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from stagebook import graph
+from stagebook.cache.key import canonical
 from stagebook.cache.lookup import recorded_result
 from stagebook.config.references import holds_reference
 from stagebook.config.request import RunRequest
@@ -76,8 +77,9 @@ def make_plan(
     """
     edges = {name: stage.depends_on for name, stage in pipeline.stages.items()}
     selected = graph.select(edges, first=request.first, last=request.last, only=request.only)
-    forced = _forced(request, edges)
+    forced = _forced(request.force, edges)
     kept = _finished(pipeline, current) - forced if current else set()
+    forced |= _forced(request.forced_before, edges)
     needed = graph.upstream(edges, selected - kept) - selected - kept
     base = _newest_with(needed, history)
     if needed and base is None:
@@ -97,11 +99,11 @@ def make_plan(
     return Plan(steps, _pins(pipeline, steps, tables))
 
 
-def _forced(request: RunRequest, edges: graph.Graph) -> set[str]:
+def _forced(names: Sequence[str] | None, edges: graph.Graph) -> set[str]:
     """The stages that `--force` names; all of them where it names none. Their downstream stages follow."""
-    if request.force is None:
+    if names is None:
         return set()
-    return graph.downstream(edges, graph.select(edges, only=request.force) if request.force else list(edges))
+    return graph.downstream(edges, graph.select(edges, only=names) if names else list(edges))
 
 
 def _finished(pipeline: Pipeline, current: RunRecord) -> set[str]:
@@ -120,7 +122,7 @@ def _refuse_changed_parameters(pipeline: Pipeline, current: RunRecord, name: str
     if current.stages[name].status.value == "reused":
         return
     for key, value in now.items():
-        if before.get(key) != value:
+        if canonical(before.get(key)) != canonical(value):  # as text, since NaN equals nothing
             raise ParametersChanged.of(name, key, before.get(key), value)
 
 
@@ -140,6 +142,8 @@ def _reason_to_run_anyway(stage: Stage, request: RunRequest, forced: set[str]) -
         return f"cannot be told: its notebook may read anything by {untracked}"
     if stage.reuse == "never":
         return "its `reuse` is never"
+    if not stage.own_environment:
+        return f"the packages of its kernel{f' {stage.kernel_name}' if stage.kernel_name else ''} are not known"
     return None if request.reuse else "asked for by --no-reuse"
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from stagebook import graph
 from stagebook.cache.key import CacheKeyInputs
-from stagebook.cache.lookup import CacheLookup, versions_read, writers_of_inputs
+from stagebook.cache.lookup import NO_RESULT, CacheLookup, versions_read, writers_of_inputs
 from stagebook.config import dbutils_inputs
 from stagebook.config.references import condition_refusal, resolve
 from stagebook.model.pipeline import Pipeline, RunIf, Stage
@@ -29,7 +29,7 @@ class StageCache(Protocol):
         self, stage: Stage, parameters: Mapping[str, Any], versions: Mapping[str, int]
     ) -> CacheKeyInputs: ...
     def look_up(self, stage: Stage, key_inputs: CacheKeyInputs) -> CacheLookup: ...
-    def own_change(self, stage: Stage) -> str | None: ...
+    def own_changes(self, stage: Stage) -> Sequence[str]: ...
 
 
 _SUCCESS_SUFFICES = (RunIf.ALL_SUCCESS, RunIf.ALL_DONE, RunIf.NONE_FAILED, RunIf.AT_LEAST_ONE_SUCCESS)
@@ -59,27 +59,27 @@ class UpstreamResults:
         writers = [name for name in writers_of_inputs(self.pipeline, stage) if name in self.steps]
         versions = versions_read(stage, newest, [self._result(name).get("outputs", {}) for name in writers])
         if missing := [name for name in stage.reads if name not in versions]:
-            return self._run(f"there is no table `{missing[0]}` yet", stage)
+            return self._run([f"there is no table `{name}` yet" for name in missing], stage)
         parameters = resolve(dict(stage.parameters), self._scrap)
         values = dbutils_inputs.task_values(stage, self.pipeline.stages, lambda up: self._result(up).get("scraps", {}))
         key_inputs = self.cache.key_inputs(stage, {**parameters, **dbutils_inputs.as_parameters(values)}, versions)
         lookup = self.cache.look_up(stage, key_inputs)
         if lookup.result is None:
-            return self._run(lookup.reason, stage)
+            return self._run([lookup.reason, *lookup.more], stage)
         return Step("reuse", lookup.reason, lookup.result)
 
     def _step_after(self, stage: Stage, running: Sequence[str]) -> Step:
         """The step of a stage that can be looked up only when its upstream stages have ended."""
-        change = self.cache.own_change(stage)
-        if change is None and running:
-            change = f"{', '.join(running)} before it {'run' if len(running) > 1 else 'runs'}"
-        return self._run(change or f"runs if {stage.run_if.value}", stage)
+        reasons = list(self.cache.own_changes(stage))
+        if running and reasons != [NO_RESULT]:
+            reasons.append(f"{', '.join(running)} before it {'run' if len(running) > 1 else 'runs'}")
+        return self._run(reasons or [f"runs if {stage.run_if.value}"], stage)
 
-    def _run(self, reason: str, stage: Stage) -> Step:
+    def _run(self, reasons: Sequence[str], stage: Stage) -> Step:
         begun = self.current.stages.get(stage.name) if self.current else None
         if begun and begun.attempts:
-            reason = f"resumed: attempt {len(begun.attempts)} did not finish"
-        return Step("run", reason, may_reuse=True)
+            reasons = [f"resumed: attempt {len(begun.attempts)} did not finish"]
+        return Step("run", reasons[0], may_reuse=True, more=tuple(reasons[1:]))
 
     def _result(self, stage: str) -> Mapping[str, Any]:
         step = self.steps[stage]

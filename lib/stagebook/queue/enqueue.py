@@ -11,9 +11,10 @@ from stagebook.queue.store import Queue, QueueEntry
 from stagebook.runner.environment import RunEnvironment
 from stagebook.runner.run_process import ENVIRONMENT_PREFIXES
 from stagebook.runs import folders
+from stagebook.runs.folders import SWEEP_FILE
 from stagebook.schedule.start_times import StartTimes
 from stagebook.schedule.window import Window
-from stagebook.sweeps.prepare import SWEEP_FILE, SweepRequest, prepare
+from stagebook.sweeps.prepare import SweepRequest, prepare
 
 TypedTimes = tuple[str | None, str | None, str | None]
 """`--not-before`, `--window` and `--deadline`, as they were typed."""

@@ -16,9 +16,8 @@ from stagebook.queue.store import EntryState, Queue, QueueEntry, RunOutcome
 from stagebook.runner import run_process
 from stagebook.runner.outcome import OVER_BUDGET
 from stagebook.runner.run_process import ENVIRONMENT_PREFIXES, MONTH_SPENT, RunProcess
-from stagebook.runs.folders import RunFolder
+from stagebook.runs.folders import SWEEP_FILE, RunFolder
 from stagebook.schedule.start_times import next_month_start
-from stagebook.sweeps.prepare import SWEEP_FILE
 from stagebook.sweeps.run import CONTINUE_LATER
 
 PAUSE_SECONDS = 0.25

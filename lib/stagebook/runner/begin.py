@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from stagebook.costs import bill
-from stagebook.model.pipeline import Pipeline
 from stagebook.runner import provenance
 from stagebook.runner.prepare import PreparedRun
 from stagebook.runs.recorder import RunRecorder
@@ -13,7 +12,7 @@ from stagebook.runs.recorder import RunRecorder
 def begin(run: PreparedRun, recorder: RunRecorder) -> None:
     """Journal what is to be done and what that is expected to cost, and settle at once what does not run."""
     session = {
-        "stages": _stages(run.pipeline),
+        "stages": _stages(run),
         "rates": {name: rate.to_json() for name, rate in run.pipeline.rates.items()},
         "machine": provenance.machine(),
     }
@@ -21,21 +20,29 @@ def begin(run: PreparedRun, recorder: RunRecorder) -> None:
     if run.request.resume is not None:
         kept = [name for name, step in run.plan.steps.items() if step.action == "keep"]
         reserved = bill.amount(bill.of(recorder.record).total.total.likely + expected)
-        recorder.emit("run_resumed", **session, kept=kept, reserved_usd=reserved, last_seen=recorder.last_seen())
+        recorder.emit(
+            "run_resumed",
+            **session,
+            request=run.request.to_json(),
+            kept=kept,
+            reserved_usd=reserved,
+            last_seen=recorder.last_seen(),
+        )
     else:
         recorder.emit("run_started", **session, **_request(run), reserved_usd=bill.amount(expected))
     run.budget.begun()
     _settle_without_running(run, recorder)
 
 
-def _stages(pipeline: Pipeline) -> dict[str, Any]:
+def _stages(run: PreparedRun) -> dict[str, Any]:
     return {
         name: {
-            "notebook": _relative(stage.notebook, pipeline.paths.root),
+            "notebook": _relative(stage.notebook, run.pipeline.paths.root),
             "depends_on": list(stage.depends_on),
             "profile": stage.profile,
+            "reasons": list(run.plan.steps[name].reasons),
         }
-        for name, stage in pipeline.stages.items()
+        for name, stage in run.pipeline.stages.items()
     }
 
 
@@ -62,7 +69,7 @@ def _settle_without_running(run: PreparedRun, recorder: RunRecorder) -> None:
     settled = {name: step for name, step in run.plan.steps.items() if step.action in status}
     recorder.emit_all(
         [
-            ("stage_settled", {"stage": name, "status": status[step.action], "why": step.reason, **step.result})
+            ("stage_settled", {"stage": name, "status": status[step.action], "why": step.brief, **step.result})
             for name, step in settled.items()
         ]
     )

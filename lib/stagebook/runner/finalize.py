@@ -52,7 +52,7 @@ def finalize(run: PreparedRun, services: Services) -> None:
         return
     finished = worker.call("finish", FINISH_SECONDS)
     for problem in finished["problems"] if finished else ["tracking is not finished"]:
-        run.environment.warn(f"{problem} (nothing is lost: `stagebook sync {run.folder.run_id}` sends it later)")
+        run.environment.warn(f"{problem} (nothing is lost: `{run.sync_command}` sends it later)")
 
 
 def _close_record(services: Services) -> None:

@@ -46,6 +46,11 @@ class PreparedRun:
         """The exact command that goes on with the run."""
         return self.request.resume_command(self.environment.program, self.folder.run_id)
 
+    @property
+    def sync_command(self) -> str:
+        """The exact command that sends the run to MLflow again."""
+        return self.request.sync_command(self.environment.kit, self.folder.run_id)
+
 
 @contextmanager
 def prepare(request: RunRequest, environment: RunEnvironment) -> Iterator[PreparedRun]:
@@ -55,8 +60,7 @@ def prepare(request: RunRequest, environment: RunEnvironment) -> Iterator[Prepar
         ConfigError: if anything about the request is wrong.
         RunHeld: if another process holds the run.
     """
-    pipeline = load(request.params, request.flags, environment.environ, environment.cwd)
-    folder = _run_folder(request, pipeline, environment)
+    request, pipeline, folder = _checked(request, environment)
     warehouse = Warehouse.local(pipeline.paths)
     with folder.held(), _open_cache(pipeline, folder, warehouse) as cache:
         plan = _make_plan(request, pipeline, folder, warehouse, cache)
@@ -76,8 +80,7 @@ class PlanPreview:
 
 def plan_only(request: RunRequest, environment: RunEnvironment) -> PlanPreview:
     """What `run_pipeline` would do, on which engines and at which cost; starts and writes nothing."""
-    pipeline = load(request.params, request.flags, environment.environ, environment.cwd)
-    folder = _run_folder(request, pipeline, environment)
+    request, pipeline, folder = _checked(request, environment)
     warehouse = Warehouse.local(pipeline.paths)
     with _open_cache(pipeline, folder, warehouse) as cache:
         plan = _make_plan(request, pipeline, folder, warehouse, cache)
@@ -105,6 +108,23 @@ def accept(names: Sequence[str], request: RunRequest, environment: RunEnvironmen
     return lines
 
 
+def _checked(request: RunRequest, environment: RunEnvironment) -> tuple[RunRequest, Pipeline, RunFolder]:
+    """The request with the options that a resumed run holds, its pipeline, and the run's folder."""
+    pipeline = _load(request, environment)
+    folder = _run_folder(request, pipeline, environment)
+    if request.resume is not None and (record := folder.load()) is not None:
+        resumed = request.resuming(RunRequest.from_json(record.request))
+        if resumed != request:
+            request, pipeline = resumed, _load(resumed, environment)
+    for warning in pipeline.warnings:
+        environment.warn(warning)
+    return request, pipeline, folder
+
+
+def _load(request: RunRequest, environment: RunEnvironment) -> Pipeline:
+    return load(request.params, request.flags, environment.environ, environment.cwd, keep_going=request.keep_going)
+
+
 def _run_folder(request: RunRequest, pipeline: Pipeline, environment: RunEnvironment) -> RunFolder:
     if request.resume is not None:
         return folders.find(pipeline.paths.runs, request.resume or None, pipeline=pipeline.name)
@@ -126,6 +146,7 @@ def _make_plan(
     current = folder.load()
     if current and request.resume is None:
         raise decide.RunExists.of(folder.run_id)
-    plan = decide.make_plan(pipeline, request, warehouse, current=current, history=cache.history, cache=cache)
+    history = cache.history.comparable()
+    plan = decide.make_plan(pipeline, request, warehouse, current=current, history=history, cache=cache)
     spark_server.require_java(pipeline, plan.running)
     return plan

@@ -35,7 +35,13 @@ def apply(record: RunRecord | None, event: Event) -> RunRecord:
 
 def _run_started(event: Event) -> RunRecord:
     stages = {
-        name: StageRecord(name, spec["notebook"], list(spec["depends_on"]), profile=spec.get("profile"))
+        name: StageRecord(
+            name,
+            spec["notebook"],
+            list(spec["depends_on"]),
+            profile=spec.get("profile"),
+            reasons=list(spec.get("reasons", ())),
+        )
         for name, spec in event["stages"].items()
     }
     return RunRecord(
@@ -62,6 +68,7 @@ def _session(event: Event) -> RunSession:
 def _run_resumed(record: RunRecord, event: Event) -> None:
     """What is not kept is pending again; attempts that nobody finished were interrupted when they were last seen."""
     record.sessions.append(_session(event))
+    record.request = event.get("request", record.request)
     record.over_budget = {}
     record.status, record.exit_code, record.finished_at = RunStatus.RUNNING, None, None
     for name, spec in event["stages"].items():
@@ -70,6 +77,7 @@ def _run_resumed(record: RunRecord, event: Event) -> None:
         stage = record.stages[name]
         stage.notebook, stage.depends_on = spec["notebook"], list(spec["depends_on"])
         stage.profile = spec.get("profile")
+        stage.reasons = list(spec.get("reasons", stage.reasons))
         if name not in event["kept"]:
             stage.status, stage.why, stage.saved_usd, stage.ended_early = StageStatus.PENDING, "", None, None
         _end_killed(stage, event.get("last_seen", {}).get(name))

@@ -15,9 +15,13 @@ from filelock import FileLock, Timeout
 from stagebook import atomic
 from stagebook.costs import bill
 from stagebook.errors import ConfigError, RunHeld, did_you_mean
+from stagebook.formatting import strict_json
 from stagebook.model.record import SCHEMA_VERSION, RunRecord
 from stagebook.runs import journal
 from stagebook.runs.events import fold
+
+SWEEP_FILE = "sweep.json"
+"""The file in a sweep run's folder that says what it is."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -130,7 +134,7 @@ def to_json(record: RunRecord) -> dict[str, Any]:
         for attempt in stage["attempts"]:
             attempt["cost_usd"] = bill.amount(billed.attempt(name, attempt["n"]).likely)
     value["cost"] = billed.to_json()
-    return value
+    return strict_json(value)
 
 
 def new_run_id(now: datetime) -> str:
@@ -176,6 +180,11 @@ class PipelineHistory:
             if (record := self._record(run)) is not None:
                 yield record
 
+    def comparable(self) -> Iterator[RunRecord]:
+        """The records of ordinary runs, and of the sweep that the run which is passed over belongs to."""
+        own = None if self._without is None else sweep_of(self._runs, self._without)
+        return (record for record in self if sweep_of(self._runs, record.run_id) in (None, own))
+
     def of(self, run_id: str) -> RunRecord | None:
         """The record of one run of this pipeline; None where there is none."""
         return None if run_id == self._without else self._record(RunFolder(self._runs / run_id))
@@ -185,6 +194,12 @@ class PipelineHistory:
             record = run.load()
             self._loaded[run.run_id] = record if record and record.pipeline == self._pipeline else None
         return self._loaded[run.run_id]
+
+
+def sweep_of(runs: Path, run_id: str) -> str | None:
+    """The sweep run that has a run as one of its configurations; None for an ordinary run."""
+    sweep_id, _, number = run_id.rpartition("-")
+    return sweep_id if number.isdecimal() and (runs / sweep_id / SWEEP_FILE).is_file() else None
 
 
 def _started_at(run: RunFolder) -> str:

@@ -1,5 +1,6 @@
 """From the records of a sweep's runs to one table, and the best of them: pure functions."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,7 +55,8 @@ def metric_value(record: RunRecord, metric: str) -> float | None:
     """The value of a metric in a run; None where it has none."""
     stage, dot, scrap = metric.partition(".")
     value = _scrap(record, stage, scrap) if dot else _gate_metric(record, metric)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) <= sys.float_info.max else None  # no NaN, no infinity
 
 
 def _scrap(record: RunRecord, stage: str, path: str) -> Any:

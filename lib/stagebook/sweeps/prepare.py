@@ -14,12 +14,11 @@ from stagebook.model.pipeline import Pipeline
 from stagebook.model.sweep import Configuration, ParameterSetting, SweepRun
 from stagebook.runner.environment import RunEnvironment
 from stagebook.runs import folders
+from stagebook.runs.folders import SWEEP_FILE
 from stagebook.runs.recorder import stamp
 from stagebook.sweeps.compare import objective_of
 from stagebook.sweeps.expand import expand
 from stagebook.sweeps.shared_stages import StageKeys, stage_keys
-
-SWEEP_FILE = "sweep.json"
 
 
 class EqualConfigurations(ConfigError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stagebook import atomic
+from stagebook.config.request import RunRequest
 from stagebook.errors import StagebookError
 from stagebook.formatting import first_line
 from stagebook.model.record import RunRecord, RunStatus
@@ -15,11 +16,11 @@ from stagebook.runner import run_process
 from stagebook.runner.environment import RunEnvironment
 from stagebook.runner.outcome import REFUSED
 from stagebook.runner.signals import stop_on_signals
-from stagebook.runs.folders import RunFolder
+from stagebook.runs.folders import SWEEP_FILE, RunFolder
 from stagebook.runs.recorder import stamp
 from stagebook.sweeps.compare import compare, exit_code
 from stagebook.sweeps.dispatch import DispatchResult, DispatchTools, dispatch
-from stagebook.sweeps.prepare import SWEEP_FILE, PreparedSweep, SweepRequest, prepare
+from stagebook.sweeps.prepare import PreparedSweep, SweepRequest, prepare
 from stagebook.sweeps.shared_stages import shareable
 from stagebook.tracking import sweeps, sync
 
@@ -57,7 +58,7 @@ def run_sweep(
     """
     prepared = prepare(request, environment)
     sweep_run, folder = prepared.sweep_run, RunFolder(prepared.pipeline.paths.runs / prepared.sweep_run.id)
-    runs = _SweepRuns(prepared, folder, environment)
+    runs = _SweepRuns(prepared, folder, environment, request.jobs)
     with folder.held():
         atomic.write_json(folder.path / SWEEP_FILE, sweep_run.to_json())
         remaining = [configuration for configuration in sweep_run.configurations if not runs.is_judged(configuration)]
@@ -85,6 +86,7 @@ class _SweepRuns:
     prepared: PreparedSweep
     folder: RunFolder
     environment: RunEnvironment
+    jobs: int
 
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.folder.path.parent / run_id)
@@ -141,8 +143,9 @@ class _SweepRuns:
                     members[row.run_id] = links["run_id"]
             sweeps.sync_sweep(comparison, members, files, tracking)
         except StagebookError as error:
-            resume = f"stagebook sweep --resume {comparison.sweep_run.id}"
-            self.environment.warn(f"{first_line(error)} (nothing is lost: `{resume}` sends it later)")
+            shared = RunRequest.from_json(comparison.sweep_run.request)
+            resume = shared.sweep_resume_command(self.environment.kit, comparison.sweep_run.id, self.jobs)
+            self.environment.warn(f"{first_line(str(error))} (nothing is lost: `{resume}` sends it later)")
 
     def _log(self, n: int) -> Path:
         return self.folder.path / f"configuration-{n}.log"
