@@ -111,7 +111,7 @@ def _columns(columns: Sequence[Any]) -> list[str]:
     return _table(
         ("column", "type", "unit", "null", "meaning"),
         [
-            (f"`{column.name}`", column.kind.value, column.unit or "", "yes" if column.nullable else "no",
+            (f"`{column.name}`", str(column.kind), column.unit or "", "yes" if column.nullable else "no",
              column.description)
             for column in columns
         ],

@@ -9,7 +9,7 @@ from narwhals.typing import IntoFrame
 
 from stagebook import Kind, TableSchema
 
-_DTYPES = {
+_DTYPES: dict[object, nw.dtypes.DType] = {
     Kind.STRING: nw.String(),
     Kind.INT16: nw.Int16(),
     Kind.INT32: nw.Int32(),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stagebook import stage
     from stagebook.api import Run, open_run, run
+    from stagebook.model.kinds import DecimalKind, ListKind, MapKind, StructKind
     from stagebook.model.tables import Column, Kind, Layout, PartitionSource, TableSchema
 
     __version__: str
@@ -23,7 +24,11 @@ _MODULE_OF = {
     "open_run": "stagebook.api",
     "run": "stagebook.api",
     "Column": "stagebook.model.tables",
+    "DecimalKind": "stagebook.model.kinds",
     "Kind": "stagebook.model.tables",
+    "ListKind": "stagebook.model.kinds",
+    "MapKind": "stagebook.model.kinds",
+    "StructKind": "stagebook.model.kinds",
     "Layout": "stagebook.model.tables",
     "PartitionSource": "stagebook.model.tables",
     "TableSchema": "stagebook.model.tables",
@@ -31,10 +36,14 @@ _MODULE_OF = {
 
 __all__ = [
     "Column",
+    "DecimalKind",
     "Kind",
     "Layout",
+    "ListKind",
+    "MapKind",
     "PartitionSource",
     "Run",
+    "StructKind",
     "TableSchema",
     "__version__",
     "open_run",

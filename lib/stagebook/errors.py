@@ -16,6 +16,10 @@ def did_you_mean(name: str, allowed: Sequence[str]) -> str:
     return f" Did you mean '{lowered[close[0]]}'?" if close else ""
 
 
+def _columns(names: Sequence[str]) -> str:
+    return ", ".join(names) or "no column"
+
+
 class StagebookError(Exception):
     """Base of all errors that end a command with a message instead of a traceback."""
 
@@ -60,12 +64,39 @@ class SchemaViolation(PermanentError):
         )
 
     @classmethod
+    def partitions_changed(cls, table: str, present: Sequence[str], declared: Sequence[str]) -> Self:
+        return cls.of(
+            table,
+            f"its files are partitioned by {_columns(present)}, and its schema declares {_columns(declared)}.",
+            todo="A write with `replace=` keeps the other files: write the complete table once, without `replace=`.",
+        )
+
+    @classmethod
     def rows_outside(cls, table: str, outside: int, rows: int, condition: str) -> Self:
         return cls.of(
             table,
             f"{outside:,} of {rows:,} rows lie outside of what the write replaces.",
             todo=f"Write only rows with {condition}, or widen the condition.",
         )
+
+
+class BadFrame(PermanentError):
+    """What is to be written or computed on is no frame, or holds values that no column can hold."""
+
+    @classmethod
+    def of(cls, subject: str, problem: str, todo: str) -> Self:
+        return cls(f"{subject}: {problem}.\n  {todo}")
+
+
+class BadSchema(PermanentError):
+    """The schema of a table contradicts itself, or names what Delta or an engine cannot keep."""
+
+    exit_code = 2
+
+    @classmethod
+    def of(cls, table: str, problems: Sequence[str]) -> Self:
+        lines = [f"table '{table}': no table can have this schema.", *(f"  {problem}" for problem in problems)]
+        return cls("\n".join([*lines, "  Correct the TableSchema where it is declared."]))
 
 
 class UndeclaredTable(PermanentError):
@@ -104,9 +135,16 @@ class UnknownTable(PermanentError):
 class UnreadableTable(PermanentError):
     """A table uses a Delta feature that this engine would read incorrectly."""
 
+    exit_code = 2
+
     @classmethod
-    def of(cls, path: str, *, engine: str, features: Sequence[str]) -> Self:
-        todo = "Have" if engine == "spark" else "Read it with engine 'spark', or have"
+    def of(cls, path: str, *, engine: str, features: Sequence[str], readers: Sequence[str] = ()) -> Self:
+        """Args:
+        features: those that the engine does not know.
+        readers: the engines that know them all.
+        """
+        others = " or ".join(f"'{reader}'" for reader in readers if reader != engine)
+        todo = f"Read it with engine {others}, or have" if others else "No engine here can: have"
         return cls(
             f"{path}: engine '{engine}' cannot read this Delta table rightly: it uses {', '.join(features)}.\n"
             f"  {todo} its owner drop the feature."
@@ -114,13 +152,32 @@ class UnreadableTable(PermanentError):
 
 
 class DamagedTable(PermanentError):
-    """Data files that a table's log names are missing."""
+    """A table's log cannot be read, or data files that it names are missing."""
+
+    exit_code = 2
 
     @classmethod
     def of(cls, path: str, files: Sequence[str]) -> Self:
         return cls(
             f"{path}: the table has lost {len(files)} of its data files, for example {files[0]}.\n"
             "  They were deleted, or vacuumed with too short a retention: run the stage that writes the table again."
+        )
+
+    @classmethod
+    def log(cls, path: str, name: str, version: int | None, reason: str) -> Self:
+        at = "" if version is None else f" at version {version}"
+        return cls(
+            f"{path}: the table's log cannot be read{at}: {reason}\n"
+            f"  Go back to a version that can be: stagebook tables history {name}; "
+            f"stagebook tables restore {name} --version N."
+        )
+
+    @classmethod
+    def commit(cls, path: str, name: str, version: int, reason: str) -> Self:
+        back = f"stagebook tables restore {name} --version {version - 1}" if version else "Remove the table's folder"
+        return cls(
+            f"{path}: version {version} was committed, and the table cannot be opened at it: {reason}\n"
+            f"  Go back to the version before it: {back}."
         )
 
 
@@ -189,6 +246,13 @@ class UnwritableTable(PermanentError):
             "  Write it with the engine that owns it, or write to another table name."
         )
 
+    @classmethod
+    def because(cls, path: str, engine: str, reason: str) -> Self:
+        return cls(
+            f"{path}: engine '{engine}' cannot write this Delta table: {reason}\n"
+            "  Write it with another engine, or write to another table name."
+        )
+
 
 class UnknownColumn(PermanentError):
     """A read names a column that the table does not have."""
@@ -200,6 +264,14 @@ class UnknownColumn(PermanentError):
         hint = did_you_mean(column, columns)
         return cls(f"there is no column '{column}'.{hint}\n  the table has: {', '.join(columns)}")
 
+    @classmethod
+    def list_of(cls, names: Sequence[str], *, columns: Sequence[str]) -> Self:
+        problem = "names a column twice" if names else "is empty"
+        return cls(
+            f"`columns` {problem}: {list(names)}.\n"
+            f"  Give each column once, or leave `columns` out to read all; the table has: {', '.join(columns)}"
+        )
+
 
 class BadPredicate(PermanentError):
     """A condition on a table is not valid: wrong operator, or a value of the wrong type."""
@@ -209,6 +281,13 @@ class BadPredicate(PermanentError):
     @classmethod
     def of(cls, column: str, op: object, value: object, reason: str) -> Self:
         return cls(f"condition ({column!r}, {op!r}, {value!r}): {reason}")
+
+    @classmethod
+    def malformed(cls, condition: object) -> Self:
+        return cls(
+            f"{condition!r} is no condition.\n"
+            '  Give a list of conditions, each a column, an operator and a value: [("month", "=", 12)].'
+        )
 
 
 class WriteConflict(StagebookError):

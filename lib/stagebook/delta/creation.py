@@ -1,5 +1,6 @@
 """Creates a Delta table as its schema declares it: the same on every engine."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,3 +61,20 @@ def create_empty(path: Path, schema: TableSchema) -> None:
     except DeltaError:
         if not DeltaTable.is_deltatable(str(path)):
             raise
+
+
+def name_invariants(path: Path) -> None:
+    """Add the feature that Spark asks for where columns may hold no null, in a commit of its own.
+
+    delta-rs leaves it out of a table whose times have no zone, and Spark then refuses to write. If another writer is
+    faster, the write that follows meets its conflict.
+    """
+    from deltalake import DeltaTable, TableFeatures
+    from deltalake.exceptions import CommitFailedError
+
+    table = DeltaTable(str(path))
+    features = table.protocol().writer_features
+    if features is None or "invariants" in features or all(field.nullable for field in table.schema().fields):
+        return
+    with contextlib.suppress(CommitFailedError):
+        table.alter.add_feature(TableFeatures.Invariants, allow_protocol_versions_increase=True)

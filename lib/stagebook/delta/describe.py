@@ -8,18 +8,16 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from stagebook.delta import pruning
-from stagebook.delta.engine import ATTEMPT, LAYOUT, RUN_ID, STAGE
-from stagebook.delta.log import open_table, protocol_of, read_metadata, versions
+from stagebook.delta.engine import ATTEMPT, RUN_ID, STAGE
+from stagebook.delta.log import layout_of, open_table, protocol_of, read_metadata, versions
 from stagebook.delta.protocol import Protocol, engine_access
 from stagebook.errors import StagebookError, UnreadableTable
 from stagebook.model.maintenance import ColumnInfo, PartitionSizes, TableDescription, TableVersion
-from stagebook.model.tables import Layout
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _UNIT = re.compile(r"(?P<description>.*?)(?: \[(?P<unit>[^\[\]]+)\])?", re.DOTALL)
-_TARGET, _STATISTICS = "delta.targetFileSize", "delta.dataSkippingNumIndexedCols"
 
 
 def describe(path: Path, version: int) -> TableDescription:
@@ -39,25 +37,11 @@ def describe(path: Path, version: int) -> TableDescription:
         features=protocol.features,
         access=engine_access(protocol),
         columns=[_column_info(name, *column) for name, column in _columns(table).items()],
-        layout=layout(path, table),
+        layout=layout_of(path, table),
         partitions=partitions(files),
         files=len(files.all),
         rows=pruning.total_rows(files.all),
         size_bytes=sum(file.size_bytes for file in files.all),
-    )
-
-
-def layout(path: Path, table: "DeltaTable") -> Layout:
-    """The layout that the newest write declared; where none did, that of the table's own properties."""
-    for version in sorted(versions(path), reverse=True):
-        if version <= table.version() and (declared := read_metadata(path, version).get(LAYOUT)):
-            return Layout.from_json(declared)
-    metadata = table.metadata()
-    properties = metadata.configuration
-    return Layout(
-        partition_by=tuple(metadata.partition_columns),
-        target_file_bytes=_number(properties.get(_TARGET), Layout.target_file_bytes),
-        statistics_columns=_number(properties.get(_STATISTICS), Layout.statistics_columns),
     )
 
 
@@ -120,7 +104,3 @@ def _column_info(name: str, kind: str, nullable: bool, comment: str) -> ColumnIn
     match = _UNIT.fullmatch(comment)
     description, unit = (match["description"], match["unit"]) if match else (comment, None)
     return ColumnInfo(name, kind, nullable, description, unit)
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() else default

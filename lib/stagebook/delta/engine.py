@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from stagebook.model.tables import Commit, Predicates, TableSchema, TableSize
+from stagebook.model.tables import Coercion, Commit, Layout, Predicates, TableSchema, TableSize
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 JoinHow = Literal["inner", "left"]
 
-RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT, PARTITIONS, REPLACED, LAYOUT = (
+RUN_ID, STAGE, ATTEMPT, DROPPED, CONTENT, PARTITIONS, REPLACED, LAYOUT, RESTORED = (
     f"stagebook.{key}"
-    for key in ("run_id", "stage", "attempt", "dropped", "content", "partitions", "replaced", "layout")
+    for key in ("run_id", "stage", "attempt", "dropped", "content", "partitions", "replaced", "layout", "restored")
 )
 """Keys of a commit's metadata in the Delta log. Spark stores them as JSON in `userMetadata`."""
 
@@ -60,6 +60,14 @@ class EngineLog(Protocol):
         """The size of a read of a version; see `TableSize`."""
         ...
 
+    def columns(self, path: Path) -> "pa.Schema":
+        """The columns of the newest version, with their comments."""
+        ...
+
+    def layout(self, path: Path) -> Layout:
+        """The layout of the newest version: what its last write declared, and how its files are partitioned."""
+        ...
+
     def committed(self, path: Path, app_id: str) -> Commit | None:
         """The commit of this transaction, marked `repeated`; None if there is none."""
         ...
@@ -78,6 +86,10 @@ class EngineLog(Protocol):
         Versions that only rearrange files have the same identity, and so does a later write of the same complete
         content. None, which equals nothing, where the log no longer shows it.
         """
+        ...
+
+    def refuse_damaged(self, path: Path, version: int) -> None:
+        """Raise DamagedTable for a version whose log cannot be read; one that only another engine reads passes."""
         ...
 
     def is_complete(self, path: Path, version: int) -> bool:
@@ -135,12 +147,26 @@ class Engine(EngineLog, Protocol):
         ...
 
     def to_arrow(self, frame: Any) -> "pa.Table":
-        """All rows of a frame as an Arrow table of this process, without index columns."""
+        """All rows of a frame as an Arrow table of this process, without index columns.
+
+        Raises:
+            BadFrame: this is no frame, or Arrow cannot hold a column of it.
+        """
         ...
 
-    def conform(self, frame: Any, schema: TableSchema) -> Any:
+    def arrow_schema_of(self, frame: Any, subject: str) -> "pa.Schema":
+        """The columns of a frame and their Arrow types; errors begin with `subject`.
+
+        Raises:
+            BadFrame: as `to_arrow`.
+        """
+        ...
+
+    def conform(self, frame: Any, schema: TableSchema, coercion: Coercion | None = None) -> Any:
         """The declared columns in declared order and type, in the form that `write` takes. NaN becomes null.
 
+        Args:
+            coercion: how to convert what is no loss but a choice; None refuses it.
         Raises:
             SchemaViolation: a column is missing, not declared, or cannot be cast without loss.
         """

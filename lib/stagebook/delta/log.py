@@ -1,5 +1,6 @@
 """Reads the log of a Delta table: versions, who committed them, rows and bytes. No data is read."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -9,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.delta import pruning
-from stagebook.delta.engine import ATTEMPT, CONTENT, DROPPED, PARTITIONS, REPLACED, RUN_ID, STAGE
-from stagebook.delta.protocol import Protocol, unreadable
-from stagebook.errors import UnknownTable, UnreadableTable, WriteConflict
-from stagebook.model.tables import Commit, Predicates, TableSize
+from stagebook.delta.engine import ATTEMPT, CONTENT, DROPPED, LAYOUT, PARTITIONS, REPLACED, RUN_ID, STAGE
+from stagebook.delta.protocol import Protocol, readers, unreadable
+from stagebook.errors import DamagedTable, UnknownTable, UnreadableTable, WriteConflict
+from stagebook.model.tables import Commit, Layout, Predicates, TableSize
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from deltalake import DeltaTable
 
 _VERSION_FILE = re.compile(r"(\d{20})\.(?:json|checkpoint\..*parquet|checkpoint\.parquet|checkpoint\..*json)")
+
+_TARGET, _STATISTICS = "delta.targetFileSize", "delta.dataSkippingNumIndexedCols"
 
 
 class DeltaLog:
@@ -45,6 +49,28 @@ class DeltaLog:
             return None
         version = transaction_version(open_table(path), path, app_id)
         return None if version is None else replace(self.commit(path, version), repeated=True)
+
+    def opened_commit(self, path: Path, version: int) -> Commit:
+        """The commit that was just made, once the table has been opened at it.
+
+        Raises:
+            DamagedTable: nothing can open it; with the command that goes back.
+        """
+        try:
+            return self.commit(path, version)
+        except (DamagedTable, UnreadableTable) as fault:
+            reason = str(fault).partition("\n")[0].removeprefix(f"{path}: ")
+            raise DamagedTable.commit(str(path), path.name, version, reason) from fault
+
+    def columns(self, path: Path) -> "pa.Schema":
+        """The columns of the newest version, with their comments."""
+        import pyarrow as pa
+
+        return pa.schema(open_table(path).schema().to_arrow())
+
+    def layout(self, path: Path) -> Layout:
+        """The layout of the newest version: what its last write declared, and how its files are partitioned."""
+        return layout_of(path, open_table(path))
 
     def newest_commit_of(self, path: Path, *, run_id: str, stage: str) -> Commit | None:
         """The newest commit whose metadata name this run and stage; None if there is none."""
@@ -87,11 +113,16 @@ class DeltaLog:
                 return _identity(path, candidate)
         return None
 
+    def refuse_damaged(self, path: Path, version: int) -> None:
+        """Raise DamagedTable for a version whose log cannot be read; one that only another engine reads passes."""
+        with contextlib.suppress(UnreadableTable):
+            open_table(path, version)
+
     def is_complete(self, path: Path, version: int) -> bool:
         """Whether a version can still be read: the log has it, and all its files exist."""
         try:
             files = open_table(path, version).file_uris()
-        except (UnknownTable, UnreadableTable):
+        except (UnknownTable, UnreadableTable, DamagedTable):
             return False
         return all("://" in file or Path(file).exists() for file in files)
 
@@ -112,19 +143,23 @@ def open_table(path: Path, version: int | None = None) -> "DeltaTable":
     Raises:
         UnknownTable: if the log no longer has this version.
         UnreadableTable: if delta-rs does not know a feature of the table; names the feature.
+        DamagedTable: if the log has the version, and it cannot be read; with delta-rs' reason.
     """
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     try:
         return DeltaTable(str(path), version=version)
-    except DeltaError as fault:
-        if unknown := unreadable(protocol_of(path)):
-            raise UnreadableTable.of(str(path), engine="delta-rs", features=unknown) from fault
-        newest = max(versions(path), default=None)
-        if version is None or newest is None:
-            raise
-        raise UnknownTable.at(path.name, version, latest=newest) from fault
+    except (DeltaError, ValueError, OSError) as fault:
+        protocol = protocol_of(path, lenient=True)
+        if unknown := unreadable(protocol):
+            by = readers(protocol)
+            raise UnreadableTable.of(str(path), engine="delta-rs", features=unknown, readers=by) from fault
+        present = versions(path)
+        if version is not None and version not in present and present:
+            raise UnknownTable.at(path.name, version, latest=max(present)) from fault
+        reason = next(iter(str(fault).splitlines()), type(fault).__name__)[:300]
+        raise DamagedTable.log(str(path), path.name, version, reason) from fault
 
 
 def transaction_version(table: "DeltaTable", path: Path, app_id: str) -> int | None:
@@ -134,10 +169,10 @@ def transaction_version(table: "DeltaTable", path: Path, app_id: str) -> int | N
     writer numbered it, search for the commit that names it.
     """
     version = table.transaction_version(app_id)
-    if version is None or _has_transaction(path, version, app_id):
+    if version is None or has_transaction(path, version, app_id):
         return version
     for candidate in sorted(versions(path), reverse=True):
-        if _has_transaction(path, candidate, app_id):
+        if has_transaction(path, candidate, app_id):
             return candidate
     return version if version <= table.version() else table.version()
 
@@ -186,16 +221,44 @@ def _rows(table: "DeltaTable", files: Any) -> int:
     return batches["n"][0].as_py()
 
 
-def protocol_of(path: Path) -> Protocol:
-    """The protocol of the newest version from the log files, also of a table that delta-rs cannot open."""
+def protocol_of(path: Path, *, lenient: bool = False) -> Protocol:
+    """The protocol of the newest version from the log files, also of a table that delta-rs cannot open.
+
+    Args:
+        lenient: pass over commits that cannot be read.
+    """
     for version in sorted(versions(path), reverse=True):
-        for action in read_actions(path, version):
+        try:
+            actions = list(read_actions(path, version))
+        except DamagedTable:
+            if not lenient:
+                raise
+            continue
+        for action in actions:
             if entry := action.get("protocol"):
                 features = [entry.get(key) or () for key in ("readerFeatures", "writerFeatures")]
                 return Protocol(
                     entry.get("minReaderVersion", 1), entry.get("minWriterVersion", 2), *map(frozenset, features)
                 )
     return Protocol()
+
+
+def layout_of(path: Path, table: "DeltaTable") -> Layout:
+    """The layout that the newest write declared, and the partitions that the files have.
+
+    Where no write declared one, that of the table's own properties.
+    """
+    metadata = table.metadata()
+    partition_by = tuple(metadata.partition_columns)
+    for version in sorted(versions(path), reverse=True):
+        if version <= table.version() and (declared := read_metadata(path, version).get(LAYOUT)):
+            return replace(Layout.from_json(declared), partition_by=partition_by)
+    properties = metadata.configuration
+    return Layout(
+        partition_by=partition_by,
+        target_file_bytes=_number(properties.get(_TARGET), Layout.target_file_bytes),
+        statistics_columns=_number(properties.get(_STATISTICS), Layout.statistics_columns),
+    )
 
 
 def _identity(path: Path, version: int) -> str:
@@ -217,19 +280,35 @@ def _changes_rows(actions: Sequence[Mapping[str, Any]]) -> bool:
     return any(file.get("dataChange", True) for file in files)
 
 
-def _has_transaction(path: Path, version: int, app_id: str) -> bool:
-    return any(action.get("txn", {}).get("appId") == app_id for action in read_actions(path, version))
+def has_transaction(path: Path, version: int, app_id: str) -> bool:
+    """Whether the commit of a version names this transaction."""
+    return any((action.get("txn") or {}).get("appId") == app_id for action in read_actions(path, version))
 
 
 def read_actions(path: Path, version: int) -> Iterator[dict[str, Any]]:
-    """The actions of one commit; none where its log file is gone."""
+    """The actions of one commit; none where its log file is gone.
+
+    Raises:
+        DamagedTable: a line of it is no JSON object, or the file cannot be read; names the line.
+    """
+    file, line_number = _log_file(path, version), 0
     try:
-        with _log_file(path, version).open(encoding="utf-8") as lines:
-            for line in lines:
+        with file.open(encoding="utf-8") as lines:
+            for line_number, line in enumerate(lines, start=1):  # noqa: B007 it is the place of an error
                 if line.strip():
-                    yield json.loads(line)
+                    yield _action(line)
     except FileNotFoundError:
         return
+    except (ValueError, RecursionError, OSError) as fault:
+        place = f"{file.name}, line {line_number}" if line_number else file.name
+        raise DamagedTable.log(str(path), path.name, version, f"{place}: {fault}"[:300]) from fault
+
+
+def _action(line: str) -> dict[str, Any]:
+    action = json.loads(line)
+    if not isinstance(action, dict) or not all(isinstance(entry, dict | None) for entry in action.values()):
+        raise ValueError("this is no action of a Delta log")
+    return action
 
 
 def _log_file(path: Path, version: int) -> Path:
@@ -243,3 +322,7 @@ def versions(path: Path) -> set[int]:
     except (FileNotFoundError, NotADirectoryError):
         return set()
     return {int(match[1]) for name in names if (match := _VERSION_FILE.fullmatch(name))}
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and text.isdecimal() else default

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Union
 from stagebook.delta import predicates
 from stagebook.delta.arrow import arrow_schema, arrow_table, plain, read_all
 from stagebook.delta.casting import cast
+from stagebook.delta.changes import compare_columns, refuse_changes_in_part
 from stagebook.delta.creation import configuration, file_properties
 from stagebook.delta.digests import digest, fingerprints
 from stagebook.delta.engine import CONTENT, JoinHow, WriteOrder
-from stagebook.delta.log import DeltaLog, commit_of, open_table, read_metadata, transaction_version
-from stagebook.delta.protocol import Protocol, unreadable, unwritable
+from stagebook.delta.log import DeltaLog, commit_of, has_transaction, open_table, read_metadata, transaction_version
+from stagebook.delta.protocol import Protocol, readers, unreadable, unwritable
 from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable, UnwritableTable
-from stagebook.model.tables import Commit, Layout, Predicates, TableSchema
+from stagebook.model.tables import Coercion, Commit, Layout, Predicates, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
 Rows = Union["pa.Table", "pa.RecordBatchReader"]
 
-_SESSION = {"datafusion.execution.target_partitions": "1", "datafusion.execution.batch_size": "65536"}
-"""One partition keeps the rows in file order; large batches make it as fast as two (10 M rows: 0.2 s)."""
+_SESSION = {
+    "datafusion.execution.target_partitions": "1",
+    "datafusion.execution.batch_size": "65536",
+    "datafusion.execution.parquet.coerce_int96": "us",
+}
+"""One partition keeps the rows in file order; large batches make it as fast as two (10 M rows: 0.2 s). Timestamps that
+Spark writes as INT96 would become nanoseconds, which end in 2262: the year 9999 would be 1816."""
 
 
 class LocalEngine(DeltaLog):
@@ -59,8 +65,9 @@ class LocalEngine(DeltaLog):
             UnreadableTable: the table uses a feature that delta-rs would read wrongly.
         """
         table = open_table(path, version)
-        if features := unreadable(Protocol.of(table)):
-            raise UnreadableTable.of(str(path), engine=self.name, features=features)
+        protocol = Protocol.of(table)
+        if features := unreadable(protocol):
+            raise UnreadableTable.of(str(path), engine=self.name, features=features, readers=readers(protocol))
         return table
 
     def from_local(self, data: Any) -> Any:
@@ -86,13 +93,23 @@ class LocalEngine(DeltaLog):
 
         return nw.from_native(left).join(nw.from_native(right), on=list(on), how=how).to_native()
 
-    def to_arrow(self, frame: Any) -> "pa.Table":
-        """A pandas frame, or anything with Arrow's stream protocol, as an Arrow table without index columns."""
-        return arrow_table(frame)
+    def to_arrow(self, frame: Any, subject: str = "the data") -> "pa.Table":
+        """A pandas frame, or anything with Arrow's stream protocol, as an Arrow table without index columns.
 
-    def conform(self, frame: Any, schema: TableSchema) -> "pa.Table":
+        Args:
+            subject: what an error begins with.
+        Raises:
+            BadFrame: this is no frame, or Arrow cannot hold a column of it.
+        """
+        return arrow_table(frame, subject)
+
+    def arrow_schema_of(self, frame: Any, subject: str) -> "pa.Schema":
+        """The columns of a frame and their Arrow types; errors begin with `subject`."""
+        return self.to_arrow(frame, subject).schema
+
+    def conform(self, frame: Any, schema: TableSchema, coercion: Coercion | None = None) -> "pa.Table":
         """The declared columns as an Arrow table; see `casting.cast`."""
-        return cast(self.to_arrow(frame), schema)
+        return cast(self.to_arrow(frame, f"table '{schema.name}'"), schema, coercion)
 
     def digest(self, data: "pa.Table") -> str:
         """A digest of names, types and values in the order of the rows."""
@@ -123,7 +140,7 @@ class LocalEngine(DeltaLog):
         return commit_of(open_table(path, version), path)
 
     def write(self, path: Path, data: "Rows", order: WriteOrder) -> Commit:
-        """Commits `data` exactly once; creates the Delta table if need be.
+        """Commits `data` exactly once; creates the Delta table if need be, and makes sure that it opens afterwards.
 
         A stream is written in its own order and replaces the whole table.
 
@@ -133,7 +150,9 @@ class LocalEngine(DeltaLog):
         Raises:
             WriteConflict: another writer committed first; the same call may be repeated.
             UnwritableTable: the table uses a feature that delta-rs would damage.
-            SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's.
+            SchemaViolation: `order.replace` does not cover all rows, or the columns differ from the table's by more
+                than new ones that may be null.
+            DamagedTable: the commit is in the log, and nothing can open the table at it.
         """
         import pyarrow as pa
         from deltalake.exceptions import CommitFailedError, DeltaError
@@ -160,7 +179,10 @@ class LocalEngine(DeltaLog):
             if isinstance(fault, CommitFailedError) or (target is None and self.latest(path) is not None):
                 raise self.conflict(path) from fault
             raise
-        return commit_of(open_table(path, version), path)
+        except ValueError:
+            if not has_transaction(path, version, order.app_id):
+                raise  # delta-rs reads the log again after a commit: what fails then has been committed
+        return self.opened_commit(path, version)
 
     def _refuse_unwritable(self, table: "DeltaTable", path: Path) -> None:
         if features := unwritable(Protocol.of(table)):
@@ -197,15 +219,14 @@ def selected_columns(columns: Sequence[str] | None, schema: "pa.Schema") -> list
     """The columns to read, in the order of `columns` (None: all).
 
     Raises:
-        UnknownColumn: the table does not have one of them.
-        ValueError: `columns` is empty or names a column twice.
+        UnknownColumn: the table does not have one of them, or `columns` is empty or names one twice.
     """
-    names = list(schema.names if columns is None else columns)
+    names = [columns] if isinstance(columns, str) else list(schema.names if columns is None else columns)
     for column in names:
         if column not in schema.names:
             raise UnknownColumn.of(column, columns=schema.names)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"columns must be given, each once: {names}")
+        raise UnknownColumn.list_of(names, columns=schema.names)
     return names
 
 
@@ -247,29 +268,26 @@ def _create(path: Path, data: "Rows", order: WriteOrder, properties: "CommitProp
 def _overwrite(
     target: "DeltaTable", data: "Rows", order: WriteOrder, where: str | None, properties: "CommitProperties"
 ) -> None:
+    import pyarrow as pa
     from deltalake import write_deltalake
 
-    changed = _changed_columns(target, data)
-    if changed and where is not None:
-        raise SchemaViolation.columns_changed(order.schema.name, target.version(), changed)
+    declared, present = order.schema, target.metadata().partition_columns
+    change = compare_columns(pa.schema(target.schema().to_arrow()), arrow_schema(declared), nullability=True)
+    partition_by = list(declared.layout.partition_by)
+    if where is not None:
+        refuse_changes_in_part(declared, target.version(), change, present)
+    mode = ("overwrite" if where is None else "merge") if change.columns or present != partition_by else None
     write_deltalake(
         target,
         data,
         mode="overwrite",
         predicate=where,
-        schema_mode="overwrite" if changed else None,
+        schema_mode=mode,
+        partition_by=partition_by if mode == "overwrite" else None,
         target_file_size=order.schema.layout.target_file_bytes,
         writer_properties=file_properties(),
         commit_properties=properties,
     )
-
-
-def _changed_columns(target: "DeltaTable", data: "Rows") -> list[str]:
-    import pyarrow as pa
-
-    old = {f.name: (f.type, f.nullable) for f in pa.schema(target.schema().to_arrow())}
-    new = {f.name: (f.type, f.nullable) for f in data.schema}
-    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def _refuse_rows_outside(table: "pa.Table", conditions: Sequence[predicates.Condition], order: WriteOrder) -> None:

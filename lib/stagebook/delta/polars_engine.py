@@ -78,9 +78,21 @@ class PolarsEngine(LocalEngine):
         """For each value of a column a digest of its rows, computed while the files are read."""
         return fingerprints(self.from_local(frame), by)
 
-    def to_arrow(self, frame: Any) -> "pa.Table":
-        """A polars frame, or other data of this process, as an Arrow table."""
-        return plain(self.from_local(frame).collect(engine="streaming").to_arrow())
+    def to_arrow(self, frame: Any, subject: str = "the data") -> "pa.Table":
+        """A polars frame, or other data of this process, as an Arrow table; errors begin with `subject`."""
+        import polars as pl
+
+        if isinstance(frame, pl.LazyFrame):
+            return plain(frame.collect(engine="streaming").to_arrow())
+        return arrow_table(frame, subject)
+
+    def arrow_schema_of(self, frame: Any, subject: str) -> "pa.Schema":
+        """The columns of a frame and their Arrow types; a lazy frame is not computed for it."""
+        import polars as pl
+
+        if isinstance(frame, pl.LazyFrame):
+            return plain(pl.DataFrame(schema=frame.collect_schema()).to_arrow()).schema
+        return super().arrow_schema_of(frame, subject)
 
 
 def _is_plain(table: "DeltaTable") -> bool:

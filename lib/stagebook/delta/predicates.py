@@ -39,7 +39,13 @@ def check(where: Predicates, schema: "pa.Schema") -> tuple[Condition, ...]:
         UnknownColumn: a column that the table does not have.
         BadPredicate: an unknown operator, a value that does not fit its column, or a null.
     """
-    return tuple(_condition(column, op, value, schema) for column, op, value in where)
+    return tuple(_condition(*_parts(condition), schema) for condition in where)
+
+
+def _parts(condition: Any) -> tuple[Any, Any, Any]:
+    if isinstance(condition, str) or not isinstance(condition, Sequence) or len(condition) != 3:
+        raise BadPredicate.malformed(condition)
+    return condition[0], condition[1], condition[2]
 
 
 def to_sql(conditions: Sequence[Condition]) -> str:
@@ -80,7 +86,7 @@ def select(frame: Any, columns: Sequence[str], conditions: Sequence[Condition]) 
 def _condition(column: str, op: str, value: Any, schema: "pa.Schema") -> Condition:
     names = schema.names
     if column not in names:
-        raise UnknownColumn.of(column, columns=names)
+        raise UnknownColumn.of(str(column), columns=names)
     if op not in OPERATORS:
         raise BadPredicate.of(column, op, value, f"the operator must be one of {' '.join(OPERATORS)}")
     if op != "in":
@@ -107,7 +113,8 @@ def _typed(value: Any, kind: "pa.DataType") -> Any:
     if pa.types.is_integer(kind):
         return pa.scalar(_integer(value), kind).as_py()
     if pa.types.is_floating(kind):
-        return _float(value)
+        # The nearest value that the column can hold: engines differ in the width in which they compare.
+        return pa.scalar(_float(value), kind).as_py()
     if pa.types.is_decimal(kind):
         return pa.scalar(_decimal(value), kind).as_py()
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
@@ -226,7 +233,7 @@ def _literal(value: Any, kind: "pa.DataType") -> str:
         case int() | float():
             return repr(value)
         case Decimal():
-            return f"CAST('{value}' AS DECIMAL({kind.precision}, {kind.scale}))"
+            return f"CAST('{value:f}' AS DECIMAL({kind.precision}, {kind.scale}))"
         case datetime():
             zone = 'Some("UTC")' if value.tzinfo else "None"
             text = value.replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -12,7 +12,7 @@ from stagebook.model.maintenance import EngineAccess
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-READABLE = frozenset({"columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
+READABLE = frozenset({"columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint"})
 WRITABLE = frozenset(
     {"appendOnly", "invariants", "checkConstraints", "changeDataFeed", "generatedColumns", "timestampNtz"}
 )
@@ -21,7 +21,7 @@ LEGACY_WRITER = {5: "columnMapping", 6: "identityColumns"}
 
 SPARK_READER = READABLE | {
     "catalogManaged", "geospatial", "typeWidening", "typeWidening-preview", "variantShredding",
-    "variantShredding-preview", "variantType", "variantType-preview",
+    "vacuumProtocolCheck", "variantShredding-preview", "variantType", "variantType-preview",
 }  # fmt: skip
 SPARK_WRITER = SPARK_READER | WRITABLE | {
     "allowColumnDefaults", "checkpointProtection", "clustering", "coordinatedCommits-preview", "domainMetadata",
@@ -56,6 +56,12 @@ def unreadable(protocol: Protocol, readable: frozenset[str] = READABLE) -> list[
     if protocol.reader_version > 3:
         return [f"reader version {protocol.reader_version}"]
     return sorted(protocol.reader_features - readable)
+
+
+def readers(protocol: Protocol) -> list[str]:
+    """The engines that read a table of this protocol rightly."""
+    local = ["pandas", "polars"] if not unreadable(protocol) else []
+    return [*local, *(["spark"] if not unreadable(protocol, SPARK_READER) else [])]
 
 
 def unwritable(protocol: Protocol, writable: frozenset[str] = WRITABLE) -> list[str]:

@@ -1,30 +1,26 @@
 """Describes tables: columns with units, key, layout, and the values that reads and writes exchange."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
+
+from stagebook.errors import BadSchema, did_you_mean
+from stagebook.model.kinds import FLOATS, INTEGERS, NESTED, PARTITION_KINDS, AnyKind, kind_problems
+from stagebook.model.kinds import DecimalKind as DecimalKind
+from stagebook.model.kinds import Kind as Kind
+from stagebook.model.kinds import ListKind as ListKind
+from stagebook.model.kinds import MapKind as MapKind
+from stagebook.model.kinds import StructKind as StructKind
 
 if TYPE_CHECKING:
     import narwhals as nw
 
+_UNFIT_FOR_NAMES = re.compile(r"[\x00-\x20\x7f,;{}()=.`]")
+"""Delta's Parquet files take no spaces, commas and brackets in names; dots and backticks mean something to Spark."""
 
-class Kind(StrEnum):
-    """Column types that pandas (Arrow-backed), polars and Spark all keep without loss.
-
-    Example:
-        >>> Kind("timestamp") is Kind.TIMESTAMP
-        True
-    """
-
-    STRING = "string"
-    INT16 = "int16"
-    INT32 = "int32"
-    INT64 = "int64"
-    FLOAT64 = "float64"
-    BOOL = "bool"
-    DATE = "date"
-    TIMESTAMP = "timestamp"  # an instant, microseconds, UTC
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: AnyKind
     description: str
     unit: str | None = None
     nullable: bool = False
@@ -98,9 +94,91 @@ class TableSchema:
     layout: Layout = Layout()
     max_bad_share: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what no engine could write, or the engines would write differently, with all its faults at once.
+
+        Raises:
+            BadSchema: unknown columns in key or layout, names twice or unfit, types and bounds that do not go together.
+        """
+        if problems := [*_column_problems(self.columns), *_reference_problems(self), *_number_problems(self)]:
+            raise BadSchema.of(self.name, problems)
+
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+
+def _column_problems(columns: Sequence[Column]) -> Iterator[str]:
+    if not columns:
+        yield "it has no columns"
+    spellings = Counter(column.name.lower() for column in columns)
+    for lowered, count in spellings.items():
+        if count > 1:
+            names = ", ".join(column.name for column in columns if column.name.lower() == lowered)
+            yield f"columns {names}: names have to differ, and not only by upper and lower case"
+    for column in columns:
+        if not 0 < len(column.name.encode()) <= _LONGEST_NAME or _UNFIT_FOR_NAMES.search(column.name):
+            yield (
+                f"column {column.name!r}: a name is 1 to {_LONGEST_NAME} bytes without spaces, control characters "
+                "and , ; { } ( ) = . `"
+            )
+        yield from (f"column '{column.name}': {problem}" for problem in kind_problems(column.kind))
+        yield from (f"column '{column.name}': {problem}" for problem in _bound_problems(column))
+
+
+def _bound_problems(column: Column) -> Iterator[str]:
+    is_number = column.kind in INTEGERS | FLOATS
+    if (column.minimum is not None or column.maximum is not None) and not is_number:
+        yield f"minimum and maximum are for integers and floats, not for {column.kind}"
+    elif column.minimum is not None and column.maximum is not None and column.minimum > column.maximum:
+        yield f"its minimum {column.minimum:g} is above its maximum {column.maximum:g}"
+    if column.allowed is not None and column.kind is not Kind.STRING:
+        yield f"allowed values are for string, not for {column.kind}"
+
+
+def _reference_problems(schema: "TableSchema") -> Iterator[str]:
+    """What is wrong with the columns that key and layout name."""
+    layout, kinds = schema.layout, {column.name: column.kind for column in schema.columns}
+    references = {"key": schema.key, "partition_by": layout.partition_by, "z_order": layout.z_order}
+    for place, names in references.items():
+        if isinstance(names, str):
+            yield f'{place} is a tuple of columns: ("{names}",)'
+            continue
+        for name, count in Counter(names).items():
+            if name not in kinds:
+                yield f"{place} names '{name}', which is no column.{did_you_mean(name, list(kinds))}"
+            elif count > 1:
+                yield f"{place} names '{name}' twice"
+            elif isinstance(kinds[name], NESTED):
+                yield f"{place} names '{name}', and {kinds[name]} has no order"
+            elif place == "partition_by" and kinds[name] not in PARTITION_KINDS:
+                kind, allowed = kinds[name], ", ".join(sorted(PARTITION_KINDS))
+                yield f"partition_by names '{name}', and files cannot be partitioned by {kind}; only by {allowed}"
+    if both := sorted({*layout.partition_by} & {*layout.z_order}):
+        yield f"z_order and partition_by both name {', '.join(both)}: within a partition there is only one value"
+    if kinds and {*layout.partition_by} >= kinds.keys():
+        yield "partition_by names all columns, so that nothing is left for the files"
+
+
+def _number_problems(schema: "TableSchema") -> Iterator[str]:
+    if not 0 <= schema.max_bad_share <= 1:
+        yield f"max_bad_share is a share from 0 to 1, not {schema.max_bad_share}"
+    if schema.layout.target_file_bytes <= 0:
+        yield f"target_file_bytes is a number of bytes above 0, not {schema.layout.target_file_bytes}"
+    if schema.layout.statistics_columns < 0:
+        yield f"statistics_columns is a number of columns, not {schema.layout.statistics_columns}"
+
+
+@dataclass(frozen=True)
+class Coercion:
+    """That a write may convert values whose type is not the declared one; `zone` is that of times without one.
+
+    Example:
+        >>> Coercion(zone="Europe/Berlin").zone
+        'Europe/Berlin'
+    """
+
+    zone: str | None = None
 
 
 Predicate = tuple[str, str, Any]

@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from stagebook.delta.arrow import arrow_schema
 from stagebook.delta.creation import configuration
-from stagebook.delta.engine import ATTEMPT, CONTENT, DROPPED, PARTITIONS, REPLACED, RUN_ID, STAGE, WriteOrder
+from stagebook.delta.engine import (
+    ATTEMPT,
+    CONTENT,
+    DROPPED,
+    LAYOUT,
+    PARTITIONS,
+    REPLACED,
+    RUN_ID,
+    STAGE,
+    WriteOrder,
+)
 from stagebook.delta.estimate import row_bytes
 from stagebook.model.pipeline import SparkSettings
-from stagebook.model.tables import Commit, Predicates, TableSchema, TableSize
+from stagebook.model.tables import Commit, Layout, Predicates, TableSchema, TableSize
 from stagebook.spark import types
 from stagebook.spark.engine import SparkEngine
+from stagebook.spark.names import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +71,7 @@ class CatalogEngine(SparkEngine):
     def full_name(self, path: Path) -> str:
         """The table's three-level name as SQL; a name with dots has its own schema, or catalog and schema."""
         levels = path.name.split(".")
-        return ".".join(types.quoted(level) for level in [self.catalog, self.schema][: 3 - len(levels)] + levels)
+        return ".".join(quoted(level) for level in [self.catalog, self.schema][: 3 - len(levels)] + levels)
 
     def history(self, path: Path) -> list[HistoryEntry]:
         """All versions in the log, newest first; none where there is no table."""
@@ -106,6 +117,9 @@ class CatalogEngine(SparkEngine):
                 return f"rows {entry.metadata[CONTENT]}" if has_whole_content else None
         return None
 
+    def refuse_damaged(self, path: Path, version: int) -> None:
+        """Does nothing: the platform keeps the log."""
+
     def is_complete(self, path: Path, version: int) -> bool:
         """Whether the history has the version; its files are not checked."""
         return any(entry.version == version for entry in self.history(path))
@@ -116,7 +130,8 @@ class CatalogEngine(SparkEngine):
 
     def size(self, path: Path, version: int, columns: Sequence[str] | None = None, where: Predicates = ()) -> TableSize:
         """The size of the whole version, by counting its rows: SQL does not show the statistics of files."""
-        files, size_bytes = self._detail(path)
+        detail = self._detail(path)
+        files, size_bytes = detail["numFiles"], detail["sizeInBytes"]
         frame = self._load(path, version)
         rows = frame.count()
         schema = types.to_arrow(frame.schema)
@@ -167,11 +182,11 @@ class CatalogEngine(SparkEngine):
         declared = arrow_schema(schema)
         fields = types.from_arrow(declared).fields
         columns = [
-            f"{types.quoted(field.name)} {field.dataType.simpleString()}{'' if column.nullable else ' NOT NULL'}"
+            f"{quoted(field.name)} {field.dataType.simpleString()}{'' if column.nullable else ' NOT NULL'}"
             f" COMMENT {_sql_literal((declared.field(column.name).metadata or {})[b'comment'].decode())}"
             for field, column in zip(fields, schema.columns, strict=True)
         ]
-        by = ", ".join(map(types.quoted, schema.layout.partition_by))
+        by = ", ".join(map(quoted, schema.layout.partition_by))
         properties = ", ".join(
             f"{_sql_literal(key)} = {_sql_literal(str(value))}" for key, value in configuration(schema).items()
         )
@@ -182,8 +197,24 @@ class CatalogEngine(SparkEngine):
         ]
         self.session.sql(" ".join(clauses))
 
-    def _columns(self, path: Path) -> "pa.Schema":
-        return types.to_arrow(self.session.table(self.full_name(path)).schema)
+    def _complete_protocol(self, path: Path) -> None:
+        """Does nothing: Spark itself has created the table."""
+
+    def columns(self, path: Path) -> "pa.Schema":
+        import pyarrow as pa
+
+        schema = self.session.table(self.full_name(path)).schema
+        return pa.schema(
+            [
+                arrow.with_metadata({"comment": field.metadata.get("comment", "")})
+                for arrow, field in zip(types.to_arrow(schema), schema.fields, strict=True)
+            ]
+        )
+
+    def layout(self, path: Path) -> Layout:
+        declared = next((layout for entry in self.history(path) if (layout := entry.metadata.get(LAYOUT))), None)
+        layout = Layout.from_json(declared) if declared else Layout()
+        return replace(layout, partition_by=tuple(self._detail(path)["partitionColumns"]))
 
     def _write_stream(self, path: Path, data: "pa.RecordBatchReader", order: WriteOrder) -> Commit:
         return self.write(path, self._frame(data.read_all()), order)
@@ -202,17 +233,16 @@ class CatalogEngine(SparkEngine):
         return Commit(
             version=entry.version,
             rows=self._load(path, entry.version).count(),
-            size_bytes=self._detail(path)[1],
+            size_bytes=self._detail(path)["sizeInBytes"],
             run_id=entry.metadata.get(RUN_ID),
             stage=entry.metadata.get(STAGE),
             attempt=entry.metadata.get(ATTEMPT),
             dropped_by_rule=entry.metadata.get(DROPPED) or {},
         )
 
-    def _detail(self, path: Path) -> tuple[int, int]:
-        """Number of files and bytes of the newest version."""
-        detail = self.session.sql(f"DESCRIBE DETAIL {self.full_name(path)}").toArrow().to_pylist()[0]
-        return detail["numFiles"], detail["sizeInBytes"]
+    def _detail(self, path: Path) -> Mapping[str, Any]:
+        """Files, bytes and partitions of the newest version."""
+        return self.session.sql(f"DESCRIBE DETAIL {self.full_name(path)}").toArrow().to_pylist()[0]
 
 
 def _parse_metadata(text: str | None) -> Mapping[str, Any]:

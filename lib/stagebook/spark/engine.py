@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -10,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagebook.delta import predicates
-from stagebook.delta.arrow import arrow_schema, arrow_table, plain
-from stagebook.delta.creation import create_empty
+from stagebook.delta.arrow import arrow_schema, arrow_table, plain, signed
+from stagebook.delta.casting import cast
+from stagebook.delta.changes import compare_columns, refuse_changes_in_part
+from stagebook.delta.creation import create_empty, name_invariants
 from stagebook.delta.engine import CONTENT, JoinHow, WriteOrder
 from stagebook.delta.estimate import frame_row_bytes
-from stagebook.delta.log import DeltaLog, open_table, protocol_of
-from stagebook.delta.pandas_engine import LocalEngine
-from stagebook.delta.protocol import SPARK_READER, unreadable
-from stagebook.errors import SchemaViolation, UnknownColumn, UnreadableTable
+from stagebook.delta.log import DeltaLog, protocol_of
+from stagebook.delta.pandas_engine import LocalEngine, selected_columns
+from stagebook.delta.protocol import SPARK_READER, readers, unreadable
+from stagebook.errors import DamagedTable, UnreadableTable, UnwritableTable
 from stagebook.model.pipeline import SparkSettings
-from stagebook.model.tables import Commit, Predicates, TableSchema
+from stagebook.model.tables import Coercion, Commit, Predicates, TableSchema
 from stagebook.spark import joins, types, writes
+from stagebook.spark.names import is_of_delta, quoted, reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +39,9 @@ SHUFFLE_GROWTH = 3
 MAX_SHUFFLE_PARTITIONS = 2000
 
 _CONFLICTS = ("CONCURRENT", "METADATA_CHANGED", "PROTOCOL_CHANGED", "ConcurrentModification")
+
+_NO_ZONE = re.compile(r"timestamp\[\w+\]")
+"""The type of times without a zone in the text of an Arrow type, also in lists and structs."""
 
 
 class SparkEngine(DeltaLog):
@@ -70,23 +77,31 @@ class SparkEngine(DeltaLog):
             UnreadableTable: the table uses a feature that Spark does not know.
             UnknownColumn, BadPredicate: `columns` or `where` do not fit the table.
         """
-        frame = self._load(path, version)
-        try:
-            schema = types.to_arrow(frame.schema)
-        except Exception as fault:
-            if unknown := unreadable(protocol_of(path), SPARK_READER):
-                raise UnreadableTable.of(str(path), engine=self.name, features=unknown) from fault
-            raise
-        column_names = list(schema.names if columns is None else columns)
-        for column in column_names:
-            if column not in schema.names:
-                raise UnknownColumn.of(column, columns=schema.names)
-        selected = predicates.select(frame, column_names, predicates.check(where, schema))
+        frame, schema = self._opened(path, version)
+        column_names = selected_columns(columns, schema)
+        conditions = predicates.check(where, schema)
+        if conditions:
+            frame = frame.where(predicates.to_spark_sql(conditions))
+        selected = frame.select([quoted(column) for column in column_names])
         memory_bytes = self._memory_bytes(path, version, column_names, where)
         if memory_bytes is None:
             return selected
         self._raise_shuffle_partitions(memory_bytes)
         return selected.hint("broadcast") if memory_bytes <= self._broadcast_bytes else selected
+
+    def _opened(self, path: Path, version: int) -> "tuple[DataFrame, pa.Schema]":
+        """One version and its columns: Spark reads the log only when it is asked for these."""
+        try:
+            frame = self._load(path, version)
+            return frame, types.to_arrow(frame.schema)
+        except Exception as fault:
+            protocol = protocol_of(path, lenient=True)
+            if unknown := unreadable(protocol, SPARK_READER):
+                by = readers(protocol)
+                raise UnreadableTable.of(str(path), engine=self.name, features=unknown, readers=by) from None
+            if is_of_delta(fault):
+                raise DamagedTable.log(str(path), path.name, version, reason(fault)) from None
+            raise
 
     def _load(self, path: Path, version: int) -> "DataFrame":
         return self.session.read.format("delta").option("versionAsOf", version).load(str(path))
@@ -95,7 +110,7 @@ class SparkEngine(DeltaLog):
         """Bytes in memory of a read; None where the log has no counts, or delta-rs does not open the table."""
         try:
             return self.size(path, version, columns, where).memory_bytes
-        except UnreadableTable:
+        except (UnreadableTable, DamagedTable):
             return None
 
     @cached_property
@@ -115,9 +130,11 @@ class SparkEngine(DeltaLog):
         return data if hasattr(data, "sparkSession") else self._frame(arrow_table(data))
 
     def _frame(self, table: "pa.Table") -> "DataFrame":
-        """An Arrow table as a frame; Spark needs to be given the types of one without rows."""
-        schema = None if table.num_rows else types.from_arrow(table.schema)
-        return self.session.createDataFrame(table, schema)
+        """An Arrow table as a frame. Spark needs to be given the types of one without rows, and takes times without a
+        zone for instants otherwise."""
+        table = signed(table)
+        needs_types = not table.num_rows or any(_NO_ZONE.search(str(kind)) for kind in table.schema.types)
+        return self.session.createDataFrame(table, types.from_arrow(table.schema) if needs_types else None)
 
     def cache(self, frame: "DataFrame") -> "DataFrame":
         """Keep the rows in the executors' memory, or on their disks where that is too small."""
@@ -180,14 +197,22 @@ class SparkEngine(DeltaLog):
         """All rows as an Arrow table in this process."""
         return plain(self.from_local(frame).toArrow())
 
-    def conform(self, frame: Any, schema: TableSchema) -> "DataFrame":
+    def arrow_schema_of(self, frame: Any, subject: str) -> "pa.Schema":
+        """The columns of a frame and their Arrow types, without computing it; errors begin with `subject`."""
+        return types.to_arrow(frame.schema) if hasattr(frame, "sparkSession") else arrow_table(frame, subject).schema
+
+    def conform(self, frame: Any, schema: TableSchema, coercion: Coercion | None = None) -> "DataFrame":
         """The declared columns, cast; the frame is computed once, since the check and the write both need it.
+
+        Data of this process is cast before Spark gets it, which would guess some of its types.
 
         Raises:
             SchemaViolation: see `types.conform`.
         """
-        native = self.from_local(frame)
-        return types.conform(native if self._is_cached(native) else self.cache(native), schema)
+        if not hasattr(frame, "sparkSession"):
+            frame = self._frame(cast(arrow_table(frame, f"table '{schema.name}'"), schema, coercion))
+            coercion = None
+        return types.conform(frame if self._is_cached(frame) else self.cache(frame), schema, coercion)
 
     def _is_cached(self, frame: "DataFrame") -> bool:
         return frame.storageLevel.useMemory
@@ -201,8 +226,8 @@ class SparkEngine(DeltaLog):
         from pyspark.sql import functions as F
 
         native = self.from_local(frame)
-        counted = native.groupBy() if by is None else native.groupBy(F.col(types.quoted(by)).alias("partition"))
-        sums = counted.agg(F.count(F.lit(1)).alias("rows"), types.total_hash(native.columns)).toArrow().to_pylist()
+        counted = native.groupBy() if by is None else native.groupBy(F.col(quoted(by)).alias("partition"))
+        sums = counted.agg(F.count(F.lit(1)).alias("rows"), types.total_hash(native.schema)).toArrow().to_pylist()
         name = f"spark-{self.session.version}"
         return {row.get("partition"): f"{name}:{row['rows']}:{row['total'] or 0}" for row in sums}
 
@@ -235,17 +260,21 @@ class SparkEngine(DeltaLog):
         self.require_latest(path, order.after)
         if self.latest(path) is None:
             self._create(path, order.schema)
+        self._complete_protocol(path)
         schema = types.to_arrow(data.schema)
         conditions = predicates.check(order.replace or (), schema)
-        changed = types.changed_columns(self._columns(path), order.schema)
-        if changed and order.replace is not None:
-            raise SchemaViolation.columns_changed(order.schema.name, self._next_version(path) - 1, changed)
+        declared = order.schema
+        change = compare_columns(self.columns(path), arrow_schema(declared), nullability=False)
+        partition_by = self.layout(path).partition_by
+        if order.replace is not None:
+            refuse_changes_in_part(declared, self._next_version(path) - 1, change, partition_by)
         writes.refuse_rows_outside(data, conditions, order)
-        writer = self._writer(writes.lay_out(data, order.schema), "overwrite", order, self._next_version(path))
+        writer = self._writer(writes.lay_out(data, declared), "overwrite", order, self._next_version(path))
         if order.replace is not None:
             writer = writer.option("replaceWhere", predicates.to_spark_sql(conditions))
-        elif changed:
-            writer = writer.option("overwriteSchema", "true")
+            writer = writer.option("mergeSchema", "true") if change.columns else writer
+        elif change.columns or partition_by != declared.layout.partition_by:
+            writer = writer.option("overwriteSchema", "true").partitionBy(*declared.layout.partition_by)
         else:
             writer = self._overwrite_all_rows(writer)
         self._commit(writer, path)
@@ -258,10 +287,9 @@ class SparkEngine(DeltaLog):
     def _create(self, path: Path, schema: TableSchema) -> None:
         create_empty(path, schema)
 
-    def _columns(self, path: Path) -> "pa.Schema":
-        import pyarrow as pa
-
-        return pa.schema(open_table(path).schema().to_arrow())
+    def _complete_protocol(self, path: Path) -> None:
+        """Name the features that delta-rs leaves out, and without which Spark refuses to write."""
+        name_invariants(path)
 
     def _overwrite_all_rows(self, writer: "DataFrameWriter") -> "DataFrameWriter":
         return writer
@@ -289,6 +317,8 @@ class SparkEngine(DeltaLog):
         except Exception as fault:
             if any(mark in str(fault) for mark in _CONFLICTS):
                 raise self.conflict(path) from fault
+            if is_of_delta(fault):
+                raise UnwritableTable.because(str(path), self.name, reason(fault)) from None
             raise
 
     def _new_commit(self, path: Path, order: WriteOrder) -> Commit:

@@ -7,7 +7,9 @@ from typing import Any
 
 from stagebook.delta import compaction, footers
 from stagebook.delta import describe as table_log
-from stagebook.delta.log import open_table
+from stagebook.delta import restore as table_restore
+from stagebook.delta.engine import RESTORED
+from stagebook.delta.log import layout_of, open_table
 from stagebook.delta.pruning import DataFile, FileStatistics
 from stagebook.errors import StagebookError
 from stagebook.model.maintenance import (
@@ -112,10 +114,41 @@ def optimize(warehouse: Warehouse, name: str, *, dry_run: bool) -> OptimizeResul
     return retry_on_conflict(lambda: _optimize(warehouse, name, dry_run=dry_run))
 
 
+@dataclass(frozen=True)
+class RestoreResult:
+    """What a restore did: the version whose content the table has, and the version that it is at now."""
+
+    name: str
+    restored: int
+    version: int
+    before: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "restored": self.restored, "version": self.version, "before": self.before}
+
+
+def restore(warehouse: Warehouse, name: str, version: int) -> RestoreResult:
+    """Give a table the content that it had at an earlier version; see `delta.restore`.
+
+    Raises:
+        UnknownTable: if there is no such table or version.
+        ReadOnlyTable: if it is an external one.
+        DamagedTable, UnreadableTable: if the earlier version cannot be opened either.
+        UnwritableTable: if delta-rs would harm the table.
+        WriteConflict: if other writers were faster every time.
+    """
+    warehouse.refuse_external(name)
+    before = warehouse.resolve_version(name)
+    path = warehouse.path(name)
+    version = warehouse.resolve_version(name, version)
+    now = retry_on_conflict(lambda: table_restore.restore(path, version, {RESTORED: version}))
+    return RestoreResult(name, version, now, before)
+
+
 def _optimize(warehouse: Warehouse, name: str, *, dry_run: bool) -> OptimizeResult:
     path = warehouse.path(name)
     table = open_table(path)
-    files, layout = FileStatistics(table), table_log.layout(path, table)
+    files, layout = FileStatistics(table), layout_of(path, table)
     planned = plan_optimize(layout, files.all, ordered_by=compaction.ordered_by(path))
     planned = replace(planned, small_partitions=small_partitions_warning(table_log.partitions(files)))
     if dry_run or not planned.method:

@@ -51,12 +51,14 @@ def recorded_fingerprints(
 ) -> dict[Scope, Fingerprints] | None:
     """What the newest content of a table was built from, by scope; None where the log does not record it.
 
-    That is so where there is no table, where it was written as a whole or by another tool, where its columns or the
-    column of its partitions were others, or where the log no longer has the commit.
+    That is so where there is no table, where it was written as a whole or by another tool, where its columns, the
+    column of its partitions or the folders of its files were others, or where the log no longer has the commit.
     """
     version = engine.latest_content_version(path)
     record = None if version is None else engine.metadata(path, version).get(PARTITIONS)
     if not record or (record["by"], record["columns"]) != (sources.by, _columns_digest(schema)):
+        return None
+    if engine.layout(path).partition_by != schema.layout.partition_by:
         return None
     return {tuple((name, value) for name, value in scope["within"]): dict(scope["parts"]) for scope in record["scopes"]}
 
@@ -137,7 +139,7 @@ def _scope(sources: PartitionSources) -> Scope:
 
 def _columns_digest(schema: TableSchema) -> str:
     """A digest of the columns: a partition of a table of other columns cannot be replaced."""
-    text = json.dumps([[column.name, column.kind, column.nullable] for column in schema.columns])
+    text = json.dumps([[column.name, str(column.kind), column.nullable] for column in schema.columns])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -5,13 +5,17 @@ from stagebook.model.tables import Column, Kind, TableSchema
 
 ARROW_TYPES = {
     Kind.STRING: "string",
+    Kind.BINARY: "binary",
+    Kind.INT8: "int8",
     Kind.INT16: "int16",
     Kind.INT32: "int32",
     Kind.INT64: "int64",
+    Kind.FLOAT32: "float",
     Kind.FLOAT64: "double",
     Kind.BOOL: "bool",
     Kind.DATE: "date32[day]",
     Kind.TIMESTAMP: "timestamp[us, tz=UTC]",
+    Kind.TIMESTAMP_NTZ: "timestamp[us]",
 }
 
 

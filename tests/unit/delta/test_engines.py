@@ -1,6 +1,7 @@
 """The behaviour that all engines share: the same tests on pandas, polars and Spark."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import narwhals as nw
@@ -175,12 +176,41 @@ def test_rows_outside_the_replaced_range_are_refused(engine, shared):
 def test_changed_columns_need_a_full_replace(engine, table):
     path, _ = table
     wider = TableSchema("delays", "", (*SCHEMA.columns, Column("note", Kind.STRING, "more", nullable=True)))
+    wider = replace(
+        wider, columns=tuple(replace(c, kind=Kind.INT64) if c.name == "flight" else c for c in wider.columns)
+    )
     widened = nw.from_native(frame(engine)).with_columns(note=nw.lit("x")).to_native()
     data = engine.conform(widened, wider)
-    with pytest.raises(SchemaViolation, match="its columns have changed since version .*: note"):
+    with pytest.raises(SchemaViolation, match="its columns have changed since version .*: flight, note"):
         engine.write(path, data, order(schema=wider, content="c3", replace=[("flight", ">=", 0)]))
     commit = engine.write(path, data, order(schema=wider, content="c3"))
     assert read(engine, path, commit.version)[0]["note"] == "x"
+
+
+def test_a_partial_replace_adds_columns_that_may_be_null(engine, table):
+    path, _ = table
+    wider = TableSchema("delays", "", (*SCHEMA.columns, Column("note", Kind.STRING, "more", nullable=True)))
+    one = nw.from_native(frame(engine, ROWS[:1])).with_columns(note=nw.lit("x")).to_native()
+    replaced = [("flight", "=", ROWS[0]["flight"])]
+    commit = engine.write(path, engine.conform(one, wider), order(schema=wider, content="c4", replace=replaced))
+    notes = {row["flight"]: row["note"] for row in read(engine, path, commit.version)}
+    assert notes == {row["flight"]: "x" if row is ROWS[0] else None for row in ROWS}
+    strict = replace(wider, columns=(*wider.columns, Column("gate", Kind.STRING, "never null")))
+    gated = nw.from_native(one).with_columns(gate=nw.lit("A")).to_native()
+    with pytest.raises(SchemaViolation, match="its columns have changed since version .*: gate"):
+        engine.write(path, engine.conform(gated, strict), order(schema=strict, content="c5", replace=replaced))
+
+
+def test_a_complete_write_moves_the_files_into_the_declared_partitions_and_a_partial_one_is_refused(engine, table):
+    path, _ = table
+    for number, by in enumerate([("dest",), ()] if engine.name == "spark" else [("dest",), ("dest", "late"), ()]):
+        schema = replace(SCHEMA, layout=Layout(partition_by=by))
+        data = engine.conform(frame(engine), schema)
+        with pytest.raises(SchemaViolation, match="(?s)its files are partitioned by .*without `replace=`"):
+            engine.write(path, data, order(schema=schema, content=f"p{number}", replace=[("flight", ">=", 0)]))
+        commit = engine.write(path, data, order(schema=schema, content=f"p{number}"))
+        assert engine.layout(path).partition_by == by
+        assert len(read(engine, path, commit.version)) == len(ROWS)
 
 
 def test_digests_are_equal_only_for_equal_content(engine):
