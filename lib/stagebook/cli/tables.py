@@ -181,6 +181,37 @@ def vacuum(
     return _show(plan.to_json(), json, tables_text.vacuum_plan(name, plan, len(runs), folders))
 
 
+@app.command
+def restore(
+    name: str,
+    /,
+    *,
+    version: Annotated[int, Parameter(validator=Number(gte=0))],
+    options: TablesOptions = TablesOptions(),
+    json: JsonFlag = False,
+) -> int:
+    """Give a table the content of an earlier version, as a new version; nothing is removed.
+
+    Where no version can be opened behind it, as after a write that broke the table, the log of these versions is moved
+    aside, and the version is the newest again.
+
+    Parameters
+    ----------
+    name:
+        The table.
+    version:
+        The version to go back to; `stagebook tables history` lists them.
+    json:
+        Print a JSON object.
+    """
+    from stagebook.cli import tables_text
+    from stagebook.tables import maintenance
+
+    _, tables = _pipeline_and_tables(options)
+    result = maintenance.restore(tables, name, version)
+    return _show(result.to_json(), json, tables_text.restore_result(result))
+
+
 def _pipeline_and_tables(options: TablesOptions) -> "tuple[Pipeline, Warehouse]":
     from stagebook.tables.warehouse import Warehouse
 

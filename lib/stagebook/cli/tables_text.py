@@ -15,7 +15,7 @@ from stagebook.model.maintenance import (
 from stagebook.model.tables import Layout
 
 if TYPE_CHECKING:
-    from stagebook.tables.maintenance import TableListing
+    from stagebook.tables.maintenance import RestoreResult, TableListing
 
 
 def table_list(listings: "Sequence[TableListing]") -> str:
@@ -101,6 +101,15 @@ def optimize_result(name: str, result: OptimizeResult) -> str:
     else:
         after, outcome = files(result.after), f"version {result.version}"
     return f"{name}: {files(result.before)} → {after} by {method} ({result.reason}); {outcome}{warning}"
+
+
+def restore_result(result: "RestoreResult") -> str:
+    if result.version > result.before:
+        return f"{result.name}: version {result.version} has the content of version {result.restored}"
+    if result.version == result.before:
+        return f"{result.name}: nothing to do: version {result.version} is the newest"
+    aside = f"what could not be read of versions {result.version + 1} to {result.before} is in the table's _set_aside"
+    return f"{result.name}: version {result.version} is the newest again; {aside}"
 
 
 def vacuum_plan(name: str, plan: VacuumPlan, run_count: int, folders: Iterable[Path]) -> str:

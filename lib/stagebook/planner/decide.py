@@ -166,6 +166,7 @@ def _pins(pipeline: Pipeline, steps: Mapping[str, Step], tables: TableVersions) 
                 continue
             version = tables.latest(table)
             if version is not None:
+                tables.refuse_damaged(table, version)
                 pins[table] = version
             elif table not in written_before:
                 missing[table] = name

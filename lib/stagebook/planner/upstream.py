@@ -21,6 +21,10 @@ class TableVersions(Protocol):
         """The newest version of a table, or None where there is no such table."""
         ...
 
+    def refuse_damaged(self, name: str, version: int) -> None:
+        """Refuse a version whose log cannot be read."""
+        ...
+
 
 class StageCache(Protocol):
     """What the plan asks of the result cache; see `cache.lookup.ResultCache`."""

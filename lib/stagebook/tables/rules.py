@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from stagebook.errors import SchemaViolation
-from stagebook.model.tables import Column, TableSchema
+from stagebook.model.tables import Column, Kind, TableSchema
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_EXAMPLES = 5
+_FOLDER_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,26 @@ class CheckedRows:
 
 def row_rules(schema: TableSchema) -> list[Rule]:
     """All rules on single rows that a table's schema states."""
-    return [rule for column in schema.columns for rule in _column_rules(column)]
+    rules = [rule for column in schema.columns for rule in _column_rules(column)]
+    by = schema.layout.partition_by
+    return rules + [_folder_rule(c.name) for c in schema.columns if c.name in by and c.kind is Kind.STRING]
+
+
+def _folder_rule(name: str) -> Rule:
+    """That the text of a partition column can be the name of a folder, on every engine and for every reader.
+
+    Delta reads an empty text as null, which breaks a table whose column may hold none for ever; Spark reads Hive's
+    name for null as null, and writes no NUL. In a folder's name other characters take three bytes each, those beyond
+    ASCII up to twelve.
+    """
+    import narwhals as nw
+
+    text = nw.col(name)
+    encoded = text.str.replace_all(r"[^\x00-\x7F]", "%" * 12).str.replace_all(r"[^A-Za-z0-9_.%-]", "%" * 3)
+    is_null_to_readers = (text == "") | (text == "__HIVE_DEFAULT_PARTITION__")
+    too_long = encoded.str.len_chars() > _FOLDER_BYTES - len(quote(name, safe="")) - 1
+    broken = (is_null_to_readers | text.str.contains("\x00", literal=True) | too_long).fill_null(value=False)
+    return Rule(f"{name} can name a partition (not empty, no NUL, at most {_FOLDER_BYTES} bytes)", (name,), broken)
 
 
 def key_rule_text(schema: TableSchema) -> str | None:

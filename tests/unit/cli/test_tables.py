@@ -99,6 +99,18 @@ def test_an_optimization_counts_files_before_and_after_and_does_nothing_twice(ou
     assert "nothing to do: it is one file" in output("optimize", "flights")
 
 
+def test_a_restore_is_a_new_version_and_a_broken_table_one_line_in_the_list(output, project):
+    assert output("restore", "flights", "--version", "0") == "flights: version 3 has the content of version 0\n"
+    assert output("describe", "flights", "--json")["rows"] == 5
+    log = project / "warehouse/tables/flights/_delta_log"
+    (log / f"{4:020d}.json").write_text("nonsense\n")
+    line = next(line for line in output("list").splitlines() if line.startswith("flights"))
+    assert "the table's log cannot be read at version 4" in line
+    restored = output("restore", "flights", "--version", "3", "--json")
+    assert restored == {"name": "flights", "restored": 3, "version": 3, "before": 4}
+    assert output("restore", "flights", "--version", "3") == "flights: nothing to do: version 3 is the newest\n"
+
+
 def test_a_vacuum_removes_nothing_without_apply_and_lists_what_runs_keep(output, project):
     output("optimize", "flights")
     events = project / "runs/r0/events.jsonl"

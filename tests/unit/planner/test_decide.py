@@ -41,6 +41,9 @@ class Tables:
     def latest(self, name):
         return self.versions.get(name)
 
+    def refuse_damaged(self, name, version):
+        pass
+
 
 EVERY = Tables(t_prep=3, t_build=4, t_train=5)
 DONE = dict.fromkeys(NAMES, "succeeded")
