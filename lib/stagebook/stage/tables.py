@@ -4,10 +4,12 @@ import atexit
 import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+from zoneinfo import available_timezones
 
 from stagebook.delta.engine import JoinHow
 from stagebook.engines.open import open_engine
-from stagebook.model.tables import Commit, StalePartitions, TableSchema
+from stagebook.errors import BadFrame, did_you_mean
+from stagebook.model.tables import Coercion, Commit, StalePartitions, TableSchema
 from stagebook.stage.current import current
 from stagebook.tables.warehouse import Warehouse, Writer
 from stagebook.typing import Conditions
@@ -52,9 +54,12 @@ def read(name: str, *, columns: Sequence[str] | None = None, where: Conditions |
 
 def write(
     frame: "Frame | LocalFrame | Iterator[Frame | LocalFrame]",
-    schema: TableSchema,
+    schema: TableSchema | str,
     *,
     replace: Conditions | None = None,
+    evolve: bool = False,
+    coerce: bool = False,
+    zone: str | None = None,
 ) -> Commit:
     """Commit a frame as the new content of its table, checked against the schema.
 
@@ -63,17 +68,67 @@ def write(
 
     Args:
         frame: a frame, or an iterator of frames that is written chunk by chunk in little memory.
+        schema: the table's schema. A name alone takes the types from the frame where there is no such table yet, and
+            from then on accepts only frames of these.
         replace: replace only the rows that meet these conditions, and keep all others.
+        evolve: with a name: add the frame's new columns to the table, and widen the types of the others.
+        coerce: convert 0 and 1 to bool, durations to numbers in the column's unit, text that reads as a number, date
+            or bool, UUIDs to text, float64 to float32; by default all these are refused.
+        zone: with `coerce`, the zone of times that have none.
     Returns:
         The commit: `version`, `rows` and `size_bytes` of the table, rows `dropped_by_rule`.
     Raises:
-        SchemaViolation: if more rows break a rule than the schema tolerates.
+        SchemaViolation: if more rows break a rule than the schema tolerates, or a column does not fit.
+        BadFrame: if this is no frame, or columns of it hold values of several types.
         UndeclaredTable: if the stage's `writes` does not name it.
     Example:
         >>> stage.write(pd.DataFrame({"code": ["JFK"], "name": ["John F. Kennedy"]}), AIRPORTS).rows
         1
+        >>> stage.write(pd.DataFrame({"carrier": ["UA"], "share": [0.2]}), "shares").version
+        0
     """
-    return commit(frame, schema, replace=replace)
+    coercion = _coercion(schema, coerce=coerce, zone=zone)
+    declared = _declared(frame, schema, evolve=evolve)
+    return commit(frame, declared, replace=replace, coercion=coercion)
+
+
+def _coercion(schema: TableSchema | str, *, coerce: bool, zone: str | None) -> Coercion | None:
+    if zone is not None:
+        name = schema if isinstance(schema, str) else schema.name
+        if not coerce:
+            raise BadFrame.of(f"table '{name}'", "`zone` is given without `coerce`", "Write with coerce=True as well.")
+        if zone not in available_timezones():
+            hint = did_you_mean(zone, sorted(available_timezones()))
+            raise BadFrame.of(f"table '{name}'", f"there is no time zone '{zone}'", f"Name one such as UTC.{hint}")
+    return Coercion(zone) if coerce else None
+
+
+def _declared(frame: object, schema: TableSchema | str, *, evolve: bool) -> TableSchema:
+    """The schema to write by.
+
+    Raises:
+        BadFrame: the arguments are in the other order, or of other types.
+    """
+    if isinstance(frame, str | TableSchema):
+        name = frame if isinstance(frame, str) else frame.name
+        raise BadFrame.of(
+            f"table '{name}'", "frame and table are in the wrong order", "Call stage.write(frame, table)."
+        )
+    if isinstance(schema, TableSchema):
+        if evolve:
+            problem = "`evolve` widens a schema that no code declares, and this one is declared"
+            raise BadFrame.of(
+                f"table '{schema.name}'", problem, "Change the TableSchema, or write by the table's name."
+            )
+        return schema
+    if not isinstance(schema, str):
+        problem = f"a value of type {type(schema).__name__} does not name a table"
+        raise BadFrame.of("stage.write", problem, 'Call stage.write(frame, SCHEMA) or stage.write(frame, "name").')
+    if isinstance(frame, Iterator) and warehouse().latest(schema) is None:
+        problem = "an iterator of frames does not tell the types of a new table"
+        raise BadFrame.of(f"table '{schema}'", problem, "Declare a TableSchema and write by it.")
+    current().refuse_undeclared(schema, "writes")
+    return warehouse().schema_for(schema, frame, evolve=evolve)
 
 
 def commit(
@@ -82,13 +137,14 @@ def commit(
     *,
     replace: Conditions | None = None,
     stale: StalePartitions | None = None,
+    coercion: Coercion | None = None,
 ) -> Commit:
     """As `write`; with `stale`, the frame replaces these partitions and no other row."""
     stage = current()
     stage.refuse_undeclared(schema.name, "writes")
     context = stage.context
     writer = Writer(context.run_id, context.stage, context.attempt)
-    committed = warehouse().write(frame, schema, writer=writer, replace=replace, stale=stale)
+    committed = warehouse().write(frame, schema, writer=writer, replace=replace, stale=stale, coercion=coercion)
     if stage.managed:
         stage.written[schema.name] = committed.version
     return committed

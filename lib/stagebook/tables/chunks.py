@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stagebook.delta.arrow import arrow_schema
 from stagebook.delta.pandas_engine import LocalEngine
 from stagebook.errors import StagebookError
-from stagebook.model.tables import TableSchema
+from stagebook.model.tables import Coercion, TableSchema
 from stagebook.tables.schema_check import check
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Chunks:
     """Frames of this process as one stream of the rows that fit a schema; bad rows are counted by their rule."""
 
-    def __init__(self, frames: Iterator[Any], schema: TableSchema) -> None:
-        self.frames, self.schema = frames, schema
+    def __init__(self, frames: Iterator[Any], schema: TableSchema, coercion: Coercion | None = None) -> None:
+        self.frames, self.schema, self.coercion = frames, schema, coercion
         self.dropped_by_rule: Counter[str] = Counter()
         self._failure: StagebookError | None = None
 
@@ -43,7 +43,7 @@ class Chunks:
         engine, schema = LocalEngine(), arrow_schema(self.schema)
         for frame in self.frames:
             try:
-                checked = check(engine, frame, self.schema)
+                checked = check(engine, frame, self.schema, self.coercion)
             except StagebookError as fault:
                 self._failure = fault
                 raise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stagebook.delta.arrow import arrow_type
 from stagebook.delta.engine import Engine
 from stagebook.errors import SchemaViolation
-from stagebook.model.tables import TableSchema
+from stagebook.model.tables import Coercion, TableSchema
 from stagebook.tables.remote_check import check_remote
 from stagebook.tables.rules import CheckedRows, bad_row_examples, key_rule_text, row_rules, rows_breaking
 
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def check(engine: Engine, frame: Any, schema: TableSchema) -> CheckedRows:
+def check(engine: Engine, frame: Any, schema: TableSchema, coercion: Coercion | None = None) -> CheckedRows:
     """The rows of `frame` that fit `schema`, cast and in its column order.
 
     Rows that break a rule are dropped while their share is at most `max_bad_share`; of rows with the same
     key one stays: the first, where rows have an order.
 
+    Args:
+        coercion: how to convert what is no loss but a choice; None refuses it.
     Raises:
         SchemaViolation: columns missing or too many, a cast that would lose something, or too many bad rows.
     """
     import pyarrow as pa
 
-    data = engine.conform(frame, schema)
+    data = engine.conform(frame, schema, coercion)
     checked = _check_in_memory(data, schema) if isinstance(data, pa.Table) else check_remote(data, schema)
     checked.refuse_too_many_bad()
     return checked

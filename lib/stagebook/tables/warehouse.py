@@ -14,7 +14,16 @@ from stagebook.delta.estimate import frame_row_bytes
 from stagebook.errors import ConfigError, ReadOnlyTable, SchemaViolation, TooLarge, UnknownTable, WriteConflict
 from stagebook.machine import memory
 from stagebook.model.pipeline import Paths
-from stagebook.model.tables import Commit, PartitionSources, Predicates, StalePartitions, TableSchema, TableSize
+from stagebook.model.tables import (
+    Coercion,
+    Commit,
+    PartitionSources,
+    Predicates,
+    StalePartitions,
+    TableSchema,
+    TableSize,
+)
+from stagebook.tables.inference import evolved_schema, inferred_schema, recorded_schema
 from stagebook.tables.rules import CheckedRows
 from stagebook.tables.schema_check import check
 from stagebook.tables.stale_partitions import commit_partitions, content_digest, find_stale
@@ -102,6 +111,14 @@ class Warehouse:
     def latest(self, name: str) -> int | None:
         """The newest version, or None where there is no table."""
         return self.engine.latest(self.path(name))
+
+    def refuse_damaged(self, name: str, version: int) -> None:
+        """Refuse a version whose log cannot be read; one that only another engine reads passes.
+
+        Raises:
+            DamagedTable: with the reason and the command that goes back.
+        """
+        self.engine.refuse_damaged(self.path(name), version)
 
     def commit(self, name: str, version: int) -> Commit:
         """Who committed a version, and the rows and bytes of the table at it; from the log alone.
@@ -204,13 +221,32 @@ class Warehouse:
         if limit is None and size > allowed:
             raise TooLarge.of(rows, size, limit=f"{allowed / 1e9:,.1f} GB, a quarter of the free memory")
 
-    def check(self, frame: Any, schema: TableSchema) -> CheckedRows:
+    def check(self, frame: Any, schema: TableSchema, coercion: Coercion | None = None) -> CheckedRows:
         """The rows of a frame that fit a schema, and a count of those dropped; nothing is written.
 
+        Args:
+            coercion: how to convert what is no loss but a choice; None refuses it.
         Raises:
             SchemaViolation: see `schema_check.check`.
         """
-        return frame if isinstance(frame, CheckedRows) else check(self.engine, frame, schema)
+        return frame if isinstance(frame, CheckedRows) else check(self.engine, frame, schema, coercion)
+
+    def schema_for(self, name: str, frame: Any, *, evolve: bool = False) -> TableSchema:
+        """The schema by which a frame is written to a table that no code declares: what the table has, or the frame's.
+
+        Args:
+            evolve: add new columns of the frame to those of the table, and widen their types.
+        Raises:
+            SchemaViolation: if a type of the frame cannot be kept, or cannot be told, as of a column of nulls only.
+            BadFrame: if this is no frame.
+        """
+        path = self.path(name)
+        exists = self.engine.latest(path) is not None
+        recorded = recorded_schema(name, self.engine.columns(path), self.engine.layout(path)) if exists else None
+        if recorded is not None and not evolve:
+            return recorded
+        frame_schema = self.engine.arrow_schema_of(frame, f"table '{name}'")
+        return inferred_schema(name, frame_schema) if recorded is None else evolved_schema(recorded, frame_schema)
 
     def write(
         self,
@@ -220,6 +256,7 @@ class Warehouse:
         writer: Writer,
         replace: Predicates | None = None,
         stale: StalePartitions | None = None,
+        coercion: Coercion | None = None,
     ) -> Commit:
         """Commit a frame as the new content of its table: one Delta commit per run, stage and content.
 
@@ -237,6 +274,7 @@ class Warehouse:
             replace: replace only the rows that match these conditions; every row written must match.
             stale: the result of `stale_partitions`: the frame holds the partitions to build and replaces only these.
                 If nothing is stale the frame is ignored, and the commit holds no rows.
+            coercion: how to convert what is no loss but a choice; None refuses it.
         Raises:
             PartitionsMoved: if another run has meanwhile built other partitions from other inputs.
             SchemaViolation: if the frame does not fit the schema or `replace`.
@@ -246,10 +284,10 @@ class Warehouse:
         """
         self.refuse_external(schema.name)
         if isinstance(frame, Iterator):
-            return self._write_chunks(frame, schema, writer, replace)
+            return self._write_chunks(frame, schema, writer, replace, coercion)
         if stale is not None:
             return self._write_partitions(frame, schema, writer, stale)
-        checked = self.check(frame, schema)
+        checked = self.check(frame, schema, coercion)
         metadata: dict[str, Any] = {**writer.metadata(checked), CONTENT: self.engine.digest(checked.data)}
         if replace is not None:
             metadata[REPLACED] = [[column, op, str(value)] for column, op, value in replace]
@@ -266,14 +304,19 @@ class Warehouse:
         return retry_on_conflict(lambda: commit_partitions(self.engine, path, checked, stale, order))
 
     def _write_chunks(
-        self, frames: Iterator[Any], schema: TableSchema, writer: Writer, conditions: Predicates | None
+        self,
+        frames: Iterator[Any],
+        schema: TableSchema,
+        writer: Writer,
+        conditions: Predicates | None,
+        coercion: Coercion | None,
     ) -> Commit:
         from stagebook.tables.chunks import Chunks
 
         if conditions is not None:
             message = "an iterator of frames cannot replace only some rows."
             raise SchemaViolation.of(schema.name, message, todo="Write one frame.")
-        chunks = Chunks(frames, schema)
+        chunks = Chunks(frames, schema, coercion)
         order = WriteOrder(schema, _app_id(writer.run_id, writer.stage, schema.name), writer.metadata())
         with chunks.unwrapped_errors():
             commit = self.engine.write(self.path(schema.name), chunks.stream(), order)

@@ -1,6 +1,8 @@
 """A notebook's entrance: scraps, checks, declared tables, files, under a runner and without one."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -11,15 +13,18 @@ from stagebook.errors import (
     CheckFailed,
     ConfigError,
     MissingFile,
+    PermanentError,
     ReadOnlyTable,
+    SchemaViolation,
     ScrapRefused,
     UndeclaredTable,
     UnknownTable,
 )
 from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
-from stagebook.model.tables import Column, Kind, TableSchema
+from stagebook.model.tables import Column, Kind, Layout, TableSchema
 from stagebook.stage import current, registry_usage, scraps, tables
+from stagebook.tables import maintenance
 from stagebook.tables.warehouse import Writer
 
 ROWS = TableSchema("rows", "some rows", (Column("x", Kind.INT64, "a number"),))
@@ -138,6 +143,65 @@ def test_a_stage_reads_what_it_has_written_itself(managed):
     stage.write(frame(1), ROWS)
     tables.warehouse().write(frame(2), ROWS, writer=Writer("other run", "train", 1))
     assert stage.read("rows")["x"].tolist() == [1]
+
+
+def test_a_table_written_by_its_name_takes_its_schema_from_the_first_frame_and_keeps_it(managed):
+    managed(writes=("plain",))
+    first = pd.DataFrame(
+        {"a": [1, 2], "e": [[0.5], [1.5]], "m": [Decimal("1.10"), None], "t": pd.to_datetime(["2024-01-01"] * 2)}
+    )
+    assert stage.write(first, "plain").rows == 2
+    kinds = {
+        name: str(kind) for name, kind in zip(*(lambda f: (f.columns, f.dtypes))(stage.read("plain")), strict=True)
+    }
+    assert kinds["e"].startswith("list<") and kinds["m"].startswith("decimal128(3, 2)")
+    with pytest.raises(SchemaViolation, match="column 'a' is declared as int64, but the frame has string"):
+        stage.write(first.assign(a=["x", "y"]), "plain")
+    with pytest.raises(SchemaViolation, match="not declared: b"):
+        stage.write(first.assign(b=1), "plain")
+    with pytest.raises(SchemaViolation, match="missing: e"):
+        stage.write(first.drop(columns="e"), "plain")
+    wider = first.assign(b=1, m=[Decimal("100.123"), None], t=[None, None])
+    stage.write(wider, "plain", evolve=True)
+    assert stage.read("plain")["m"].dropna().tolist() == [Decimal("100.123")]
+    assert stage.read("plain").columns.tolist() == ["a", "e", "m", "t", "b"]
+    with pytest.raises(SchemaViolation, match="column 'a' is int64, and no type holds it and the frame's string"):
+        stage.write(wider.assign(a=["x", "y"]), "plain", evolve=True)
+
+
+def test_a_table_keeps_descriptions_and_layout_when_it_is_written_by_its_name(managed):
+    managed(writes=("rows",))
+    stage.write(frame(1), replace(ROWS, layout=Layout(z_order=("x",), reason="sorted")))
+    stage.write(frame(2, 3), "rows")
+    described = maintenance.describe(tables.warehouse(), "rows")
+    assert (described.rows, described.layout.reason, described.columns[0].description) == (2, "sorted", "a number")
+
+
+WRONG_CALLS = [
+    (("rows", pd.DataFrame()), {}, "frame and table are in the wrong order"),
+    ((ROWS, frame(1)), {}, "frame and table are in the wrong order"),
+    ((frame(1), 5), {}, "a value of type int does not name a table"),
+    ((frame(1), None), {}, "a value of type NoneType does not name a table"),
+    ((frame(1), ROWS), {"evolve": True}, "`evolve` widens a schema that no code declares"),
+    ((frame(1), ROWS), {"zone": "UTC"}, "`zone` is given without `coerce`"),
+    ((frame(1), ROWS), {"zone": "Europe/Berln", "coerce": True}, "no time zone 'Europe/Berln'(?s:.*)Did you mean 'Europe/Berlin'"),
+    ((iter([frame(1)]), "rows"), {}, "an iterator of frames does not tell the types"),
+    (([{"x": 1}], "rows"), {}, "table 'rows': a list is no frame"),
+    ((pd.DataFrame({"x": [None]}), "rows"), {}, "column 'x' holds only nulls"),
+    ((pd.DataFrame({"x": pd.to_timedelta([1])}), "rows"), {}, "column 'x' is duration.*, which no table keeps"),
+    ((pd.DataFrame({"x y": [1]}), "rows"), {}, "column 'x y': a name is 1 to 255 bytes"),
+    ((frame(1), "a/b"), {}, "cannot be a table's name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "problem"), WRONG_CALLS, ids=[problem[:40] for *_, problem in WRONG_CALLS]
+)
+def test_a_wrong_call_of_write_is_a_sentence_that_no_retry_repeats(managed, arguments, options, problem):
+    managed(writes=("rows", "a/b"))
+    with pytest.raises(PermanentError, match=problem):
+        stage.write(*arguments, **options)
+    assert tables.warehouse().names() == []
 
 
 def test_without_a_runner_a_notebook_uses_the_paths_of_dev_yaml(tmp_path, monkeypatch, notebook, params):
