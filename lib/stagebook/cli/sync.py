@@ -1,6 +1,6 @@
 """`stagebook sync`: send to MLflow what it lacks of a run."""
 
-from stagebook.cli.options import ProjectOptions
+from stagebook.cli.options import ProjectOptions, warn
 
 
 def sync(run: str | None = None, /, *, options: ProjectOptions = ProjectOptions()) -> int:
@@ -24,5 +24,7 @@ def sync(run: str | None = None, /, *, options: ProjectOptions = ProjectOptions(
         raise ConfigError(f"run '{folder.run_id}' was never started.")
     database.prepare(pipeline.tracking)
     links = send(record, pipeline.tracking, folder.path, final=record.status is not RunStatus.RUNNING)
+    for note in links.get("notes", ()):
+        warn(note)
     print(f"run {record.run_id} is MLflow run {links['run_id']} at {links['tracking_uri']}")
     return 0

@@ -43,6 +43,8 @@ def finalize(run: PreparedRun, services: Services) -> None:
     services.tracking.wait()
     if links := worker.call("sync", FINISH_SECONDS):
         recorder.emit("tracking_linked", mlflow=links)
+        for note in links.get("notes", ()):
+            run.environment.warn(f"tracking: {note}")
     _close_record(services)
     worker.call("render", RENDER_SECONDS)
     write_report(recorder.record, run.folder, context)

@@ -21,7 +21,7 @@ class Links:
     """The content of `mlflow.json`.
 
     `sent` maps a stage (the run itself: empty) to the fingerprint of the view that was sent last, `artifacts` a path
-    to the size and the modification time of the file that was sent.
+    to the size and the modification time of the file that was sent, `notes` a stage to what MLflow holds differently.
     """
 
     tracking_uri: str
@@ -30,15 +30,17 @@ class Links:
     stages: dict[str, str] = field(default_factory=dict)
     sent: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, list[int]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write the file. Called after each new id, so that a crash loses none."""
         atomic.write_json(folder / "mlflow.json", asdict(self))
 
     def for_record(self) -> dict[str, Any]:
-        """The part that the run's record contains: address and ids."""
+        """The part that the run's record contains: address and ids, and notes if there are any."""
         keys = ("tracking_uri", "experiment_id", "run_id", "stages")
-        return {key: value for key, value in asdict(self).items() if key in keys}
+        notes = [note for lines in self.notes.values() for note in lines]
+        return {key: value for key, value in asdict(self).items() if key in keys} | ({"notes": notes} if notes else {})
 
 
 @contextmanager

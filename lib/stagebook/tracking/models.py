@@ -65,11 +65,7 @@ def log(
         client.log_model_artifacts(logged.model_id, f"{folder}/model")
     client.finalize_logged_model(logged.model_id, "READY")
     timestamp_ms = int(time.time() * 1000)
-    figures = [
-        Metric(key, float(value), timestamp_ms, 0, model_id=logged.model_id)
-        for key, value in metrics.items()
-        if math.isfinite(value)
-    ]
+    figures = [Metric(key, value, timestamp_ms, 0, model_id=logged.model_id) for key, value in metrics.items()]
     if figures:
         client.log_batch(mlflow_run_id, metrics=figures)
     return logged.model_id

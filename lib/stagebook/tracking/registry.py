@@ -16,7 +16,8 @@ from stagebook.errors import RegistryError, did_you_mean
 from stagebook.model.pipeline import Tracking
 from stagebook.tracking import database, models
 from stagebook.tracking.connection import connected, default_tracking_uri, public_uri, sqlite_file
-from stagebook.tracking.run_views import RUN_ID
+from stagebook.tracking.names import accepted_text, encoded
+from stagebook.tracking.run_views import MAX_TAG, RUN_ID, accepted_metrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,7 +74,9 @@ class Registry:
     ) -> Registration:
         """Log a scikit-learn model with signature and input example, register it, and give it the alias `candidate`.
 
-        An MLflow run registers one version only: a second call returns that version and ignores the model.
+        An MLflow run registers one version only: a second call returns that version and ignores the model. Names of
+        metrics and tags are written as MLflow accepts them (`tracking.names`); metrics that are no numbers for it are
+        left out.
 
         Args:
             run_id: the pipeline run's id; a tag of the version.
@@ -89,23 +92,25 @@ class Registry:
         with self._writing() as client:
             existing = self._version_of_run(client, name, mlflow_run_id)
             if existing is None:
+                figures = accepted_metrics(metrics)
                 model_id = models.log(
                     client,
                     model,
                     name=name,
                     example=example,
-                    metrics=metrics,
+                    metrics=figures,
                     trusted=trusted,
                     mlflow_run_id=mlflow_run_id,
                     pip_requirements=pip_requirements,
                 )
                 self._ensure_model(client, name)
-                metric_tags = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
+                metric_tags = {f"metric.{key}": f"{value:.6g}" for key, value in figures.items()}
+                own_tags = {encoded(key): accepted_text(str(text), MAX_TAG) for key, text in tags.items()}
                 created = client.create_model_version(
                     name,
                     f"models:/{model_id}",
                     run_id=mlflow_run_id,
-                    tags={RUN_ID: run_id, **metric_tags, **tags},
+                    tags={RUN_ID: run_id, **metric_tags, **own_tags},
                     model_id=model_id,
                 )
                 version = str(created.version)

@@ -8,7 +8,7 @@ from stagebook.model.sweep import Comparison
 from stagebook.tracking import database
 from stagebook.tracking.connection import connected
 from stagebook.tracking.run_views import RUN_ID, SWEEP, sweep_member_view, sweep_view
-from stagebook.tracking.sync import close, send
+from stagebook.tracking.send import close, send
 
 
 def sync_sweep(comparison: Comparison, members: Mapping[str, str], files: Sequence[Path], tracking: Tracking) -> str:
@@ -37,7 +37,8 @@ def sync_sweep(comparison: Comparison, members: Mapping[str, str], files: Sequen
         for row in comparison.rows:
             if row.run_id in members:
                 send(client, members[row.run_id], sweep_member_view(row, parent_run_id, comparison.sweep_run.id))
-        close(client, send(client, parent_run_id, view), view)
+        run, _ = send(client, parent_run_id, view)
+        close(client, run, view)
         for file in files:
             client.log_artifact(parent_run_id, str(file))
     return parent_run_id

@@ -4,11 +4,10 @@ The record itself is the queue of what to send. MLflow is asked what it has, so 
 MLflow's runs are saved in the run's folder; if that file is lost, they are found again by tag.
 """
 
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from stagebook.errors import TrackingRefused
 from stagebook.model.context import StageContext
@@ -16,16 +15,15 @@ from stagebook.model.pipeline import Tracking
 from stagebook.model.record import RunRecord
 from stagebook.runs.folders import RunFolder
 from stagebook.tracking import database, notebook_runs
-from stagebook.tracking.connection import connected, public_uri
+from stagebook.tracking.connection import connected, error_summary, public_uri
 from stagebook.tracking.links import Links, locked_links
-from stagebook.tracking.run_views import PARENT, RUN_ID, STAGE, RunView, TableInput, run_view, stage_views
+from stagebook.tracking.run_views import PARENT, RUN_ID, STAGE, RunView, run_view, stage_views
+from stagebook.tracking.send import close, is_about_an_item, refuse_deleted, send, send_artifacts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Run
 
-T = TypeVar("T")
-REPORT = ("report.html", "run.json")
+_GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 
 
 def sync(record: RunRecord, tracking: Tracking, run_dir: Path, *, final: bool) -> dict[str, Any]:
@@ -34,27 +32,40 @@ def sync(record: RunRecord, tracking: Tracking, run_dir: Path, *, final: bool) -
     One MLflow run for the pipeline run and a nested one for each stage that has attempts, with tags, parameters,
     metrics and table versions. With `final` also the executed notebooks and the report as artifacts, runs that the
     record shows as running are closed as killed, and those that notebooks started by themselves are put below their
-    stage's.
+    stage's. An item that MLflow refuses is left out and noted; the others are sent, and every run gets its end, before
+    a refusal is raised.
 
     Args:
         run_dir: the run's folder, where `mlflow.json` is saved.
     Returns:
-        `tracking_uri`, `experiment_id`, `run_id` and `stages` (stage → MLflow run id).
+        `tracking_uri`, `experiment_id`, `run_id` and `stages` (stage → MLflow run id); and `notes`, if MLflow holds
+        something under another name, or not at all.
     Raises:
         TrackingUnavailable: the server does not answer within about ten seconds; call again later.
-        TrackingRefused: the server refuses the run, for example because it was deleted in MLflow.
+        TrackingRefused: the server refuses a run, for example because it was deleted in MLflow, or files of it.
     """
+    from mlflow.exceptions import MlflowException
+
     database.ensure_prepared(tracking)
     with connected(tracking) as client, locked_links(run_dir, tracking) as links:
         view = run_view(record, final=final)
         parent = _ensure_parent(client, tracking, links, run_dir, record.run_id, view)
+        refusals: list[str] = []
         for name, stage in stage_views(record, final=final).items():
-            _update(client, _ensure_nested(client, links, run_dir, name, stage), stage, links, name, force=final)
-        if final:
-            notebook_runs.settle(client, record, run_dir, str(links.experiment_id), links.stages)
-            _send_artifacts(client, parent, links, run_dir)
+            try:
+                nested = _ensure_nested(client, links, run_dir, name, stage)
+                _update(client, nested, stage, links, name, force=final)
+            except MlflowException as fault:
+                if not (is_about_an_item(fault) or fault.error_code in _GONE):
+                    raise
+                refusals.append(f"stage '{name}': {error_summary(fault)}")
         _update(client, parent, view, links, "", force=final)
         links.save(run_dir)
+        if final:
+            notebook_runs.settle(client, record, run_dir, str(links.experiment_id), links.stages)
+            refusals += send_artifacts(client, parent, links, run_dir)
+        if refusals:
+            raise TrackingRefused.of(public_uri(tracking.uri), "; ".join(refusals))
         return links.for_record()
 
 
@@ -84,7 +95,7 @@ def _ensure_parent(
     client: "MlflowClient", tracking: Tracking, links: Links, run_dir: Path, run_id: str, view: RunView
 ) -> str:
     """The id of the pipeline run's MLflow run: from the links, by its tag, or of a new run."""
-    if links.run_id is not None and not _exists(client, links.run_id, tracking):
+    if links.run_id is not None and not _exists(client, links.run_id):
         links.run_id, links.stages, links.sent, links.artifacts = None, {}, {}, {}
     if links.run_id is None:
         links.experiment_id = database.experiment_id(client, tracking)
@@ -107,12 +118,21 @@ def _ensure_nested(client: "MlflowClient", links: Links, run_dir: Path, stage: s
     return links.stages[stage]
 
 
-def _create(client: "MlflowClient", links: Links, view: RunView, tags: Any) -> str:
-    run = client.create_run(str(links.experiment_id), view.started_ms, dict(tags), view.name)
-    return run.info.run_id
+def _create(client: "MlflowClient", links: Links, view: RunView, tags: Mapping[str, str]) -> str:
+    """The id of a new run; of one with the tags alone that it is found by, if MLflow refuses one of the others."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = str(links.experiment_id)
+    try:
+        return client.create_run(experiment, view.started_ms, dict(tags), view.name).info.run_id
+    except MlflowException as fault:
+        if not is_about_an_item(fault):
+            raise
+    found_by = {key: value for key, value in tags.items() if key in (RUN_ID, STAGE, PARENT)}
+    return client.create_run(experiment, view.started_ms, found_by, view.name).info.run_id
 
 
-def _exists(client: "MlflowClient", run_id: str, tracking: Tracking) -> bool:
+def _exists(client: "MlflowClient", run_id: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -121,9 +141,7 @@ def _exists(client: "MlflowClient", run_id: str, tracking: Tracking) -> bool:
         if fault.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
-    if run.info.lifecycle_stage == "deleted":
-        reason = f"its run {run_id} was deleted. Restore it with `mlflow runs restore --run-id {run_id}`."
-        raise TrackingRefused.of(public_uri(tracking.uri), reason)
+    refuse_deleted(run)
     return True
 
 
@@ -132,81 +150,7 @@ def _update(client: "MlflowClient", run_id: str, view: RunView, links: Links, ke
     fingerprint = view.fingerprint
     if links.sent.get(key) == fingerprint and not force:
         return
-    close(client, send(client, run_id, view), view)
+    run, refused = send(client, run_id, view)
+    close(client, run, view)
     links.sent[key] = fingerprint
-
-
-def send(client: "MlflowClient", run_id: str, view: RunView) -> "Run":
-    """Send what an MLflow run lacks of a view's tags, parameters, metrics and inputs; return the run as it was before.
-
-    A parameter that the run already has keeps its value, since MLflow's parameters cannot change.
-    """
-    from mlflow.entities import Metric, Param, RunTag
-
-    run = client.get_run(run_id)
-    data = run.data
-    tags = [RunTag(key, value) for key, value in view.tags.items() if data.tags.get(key) != value]
-    params = [Param(key, value) for key, value in view.params.items() if key not in data.params]
-    metrics = [
-        Metric(key, value, time_ms, 0)
-        for key, (value, time_ms) in view.metrics.items()
-        if data.metrics.get(key) != value
-    ]
-    for batch in _batches(params, 100):
-        client.log_batch(run_id, params=batch)
-    for batch in _batches(metrics, 500):
-        client.log_batch(run_id, metrics=batch)
-    for batch in _batches(tags, 100):
-        client.log_batch(run_id, tags=batch)
-    if inputs := _missing_inputs(run, view.inputs):
-        client.log_inputs(run_id, datasets=inputs)
-    return run
-
-
-def close(client: "MlflowClient", run: "Run", view: RunView) -> None:
-    """Set the MLflow run's status and end to the view's; a closed run that runs again is reopened."""
-    if view.status == "RUNNING":
-        if run.info.status != "RUNNING":
-            client.update_run(run.info.run_id, status="RUNNING")
-        return
-    end_differs = view.ended_ms is not None and run.info.end_time != view.ended_ms
-    if run.info.status != view.status or end_differs:
-        client.set_terminated(run.info.run_id, view.status, view.ended_ms)
-
-
-def _missing_inputs(run: "Run", inputs: Sequence[TableInput]) -> "list[DatasetInput]":
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    logged = {(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs} if run.inputs else set()
-    return [
-        DatasetInput(
-            Dataset(
-                name=table.name,
-                digest=table.digest,
-                source_type="delta_table",
-                source=json.dumps({"delta_table_name": table.name, "delta_table_version": table.version}),
-                profile=json.dumps({"num_rows": table.rows}) if table.rows is not None else None,
-            ),
-            tags=[InputTag("mlflow.data.context", "input"), InputTag("delta_version", str(table.version))],
-        )
-        for table in inputs
-        if (table.name, table.digest) not in logged
-    ]
-
-
-def _send_artifacts(client: "MlflowClient", run_id: str, links: Links, run_dir: Path) -> None:
-    """Send executed notebooks, their pages and the report, under their paths in the run's folder, if they changed."""
-    notebooks = [*run_dir.glob("stages/*/attempt-*.ipynb"), *run_dir.glob("stages/*/attempt-*.html")]
-    reports = [run_dir / name for name in REPORT if (run_dir / name).is_file()]
-    for path in [*sorted(notebooks), *reports]:
-        name, stat = path.relative_to(run_dir), path.stat()
-        state = [stat.st_size, stat.st_mtime_ns]
-        if links.artifacts.get(str(name)) != state:
-            folder = str(name.parent)
-            client.log_artifact(run_id, str(path), None if folder == "." else folder)
-            links.artifacts[str(name)] = state
-            links.save(run_dir)
-
-
-def _batches(items: list[T], size: int) -> Iterator[list[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+    links.notes[key] = [*([] if key else view.notes), *(f"{key}: {line}" if key else line for line in refused)]

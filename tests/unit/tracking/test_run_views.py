@@ -115,10 +115,53 @@ def test_values_that_are_not_finite_numbers_are_left_out(record):
     assert set(stage_views(record, final=True)["prep"].metrics) == {"seconds", "part.a"}
 
 
-def test_names_that_mlflow_refuses_are_changed(record):
+def test_what_is_left_out_is_noted(record):
+    record.stages["prep"].scraps = {"nan": float("nan"), "huge": 10**400, "part": {"a": 1, "b": 10**400}, "text": "x"}
+    record.parameters = {"huge": 10**5000, "set": {"a": {1}, ("b",): 2}, "deep": {"a": {"b": [1]}}}
+    view = stage_views(record, final=True)["prep"]
+    assert set(view.metrics) == {"seconds", "part.a"}
+    assert view.notes == (
+        "metric 'nan' is left out: MLflow does not keep nan",
+        "metric 'huge' is left out: MLflow does not keep a whole number of 1,329 bits",
+        "metric 'part.b' is left out: MLflow does not keep a whole number of 1,329 bits",
+    )
+    view = run_view(record, final=True)
+    assert set(view.params) == {"set.a", "set.:28::27:b:27::2c::29:", "deep.a.b"}
+    assert "metric 'prep.nan' is left out: MLflow does not keep nan" in view.notes
+    assert any(note.startswith("parameter 'huge' is left out: Exceeds the limit") for note in view.notes)
+
+
+def test_names_that_mlflow_refuses_are_changed_and_noted(record):
     record.parameters, record.stages["prep"].scraps = {"späte Ärzte?": 1, "a/b-c.d e": 2}, {"x{y}": 1}
-    assert set(run_view(record, final=True).params) == {"späte Ärzte_", "a/b-c.d e"}
-    assert "x_y_" in stage_views(record, final=True)["prep"].metrics
+    view = run_view(record, final=True)
+    assert set(view.params) == {"späte Ärzte:3f:", "a/b-c.d e"}
+    assert "prep.x:7b:y:7d:" in view.metrics
+    assert "metric 'prep.x{y}' is named 'prep.x:7b:y:7d:'" in view.notes
+    assert "parameter 'späte Ärzte?' is named 'späte Ärzte:3f:'" in view.notes
+
+
+def test_a_name_of_the_kit_is_not_taken_by_a_scrap(record):
+    record.stages["prep"].scraps = {
+        "seconds": 1,
+        "cost.estimated_usd": 2,
+        "Rows": 3,
+        "rows": 4,
+        "a.b": 5,
+        "a": {"b": 6},
+    }
+    metrics = {key: value for key, (value, _) in stage_views(record, final=True)["prep"].metrics.items()}
+    assert metrics == {
+        "seconds": 30.0,
+        "seconds::": 1,
+        "cost.estimated_usd::": 2,
+        "Rows": 3,
+        "rows::": 4,
+        "a.b": 5,
+        "a.b::": 6,
+    }
+    assert {key: value for key, (value, _) in run_view(record, final=True).metrics.items() if "prep" in key} == {
+        f"prep.{key}": value for key, value in metrics.items()
+    }
 
 
 def test_the_fingerprint_of_a_view_changes_with_its_content(record):

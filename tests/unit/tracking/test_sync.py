@@ -16,6 +16,8 @@ from stagebook.model.context import StageContext
 from stagebook.model.pipeline import Tracking
 from stagebook.model.record import AttemptStatus, RunStatus, StageStatus
 from stagebook.tracking.connection import connected
+from stagebook.tracking.run_views import RunView
+from stagebook.tracking.send import close, send
 from stagebook.tracking.sync import ensure_stage_run, sync
 
 
@@ -71,7 +73,9 @@ def test_a_finished_run_is_sent_completely(tracking, record, run_dir):
         "stages/train/attempt-2.html",
         "stages/train/attempt-2.ipynb",
     ]
-    assert set(linked) == {"tracking_uri", "experiment_id", "run_id", "stages"}
+    assert set(linked) == {"tracking_uri", "experiment_id", "run_id", "stages", "notes"}
+    assert linked["notes"] == ["metric 'prep.infinite' is left out: MLflow does not keep inf"]
+    assert run["tags"]["stagebook.notes"] == linked["notes"][0]
     assert set(linked["stages"]) == {"prep", "train"}
 
 
@@ -215,10 +219,100 @@ def test_a_replaced_database_gets_the_run_anew(tracking, record, run_dir, prepar
     assert set(server_state(tracking)) == {record.run_id, "prep", "train"}
 
 
+HOSTILE = {
+    "a//b": 1,
+    "/lead": 2,
+    "../up": 3,
+    "x%": 4,
+    "x_": 5,
+    "seconds": 6,
+    "": 7,
+    "y" * 900: 8,
+    "n\0\ud800": 9,
+    ".": 10,
+}
+
+
+def test_hostile_names_neither_block_nor_overwrite_anything(tracking, record, run_dir):
+    record.stages["train"].scraps = {**HOSTILE, "huge": {"a": 10**400}, "roc_auc": 0.68}
+    record.parameters = {**HOSTILE, "text": "a\0b\ud800"}
+    linked = sync(record, tracking, run_dir, final=True)
+    runs = server_state(tracking)
+    assert {run["status"][0] for run in runs.values()} == {"FINISHED"}
+    metrics = runs["train"]["metrics"]
+    assert set(HOSTILE.values()) <= set(metrics.values())
+    assert (metrics["roc_auc"], metrics["seconds"], metrics["x_"], metrics["x:25:"]) == (0.68, 60.0, 5, 4)
+    assert len(runs[record.run_id]["params"]) == len(HOSTILE) + 1
+    assert "metric 'train.x%' is named 'train.x:25:'" in linked["notes"]
+    assert "metric 'train.huge.a' is left out: MLflow does not keep a whole number of 1,329 bits" in linked["notes"]
+    assert "'x:25:'" in runs["train"]["tags"]["stagebook.notes"]
+
+
+def test_a_refused_item_does_not_hold_up_the_others(tracking, record, run_dir):
+    linked = sync(record, tracking, run_dir, final=True)
+    names = ["a//b", *(f"m{i}" for i in range(40)), "../up"]
+    view = RunView(
+        "x",
+        None,
+        "FAILED",
+        ended_ms=5,
+        metrics=dict.fromkeys(names, (1.0, 0)),
+        params=dict.fromkeys(names, "1"),
+        tags={"/t": "1", "good": "1"},
+    )
+    with connected(tracking) as client:
+        run, refused = send(client, linked["run_id"], view)
+        close(client, run, view)
+        sent = client.get_run(linked["run_id"])
+    assert {name for name in names if name in sent.data.metrics} == set(names) - {"a//b", "../up"}
+    assert {name for name in names if name in sent.data.params} == set(names) - {"a//b", "../up"}
+    assert sent.data.tags["good"] == "1"
+    assert [line.split(" is refused")[0] for line in refused] == [
+        "parameter 'a//b'",
+        "parameter '../up'",
+        "metric 'a//b'",
+        "metric '../up'",
+        "tag '/t'",
+    ]
+    assert (sent.info.status, sent.info.end_time) == ("FAILED", 5)
+    assert "metric 'a//b' is refused" in sent.data.tags["stagebook.notes"]
+
+
+def test_a_server_that_refuses_everything_is_not_asked_for_each_item(tracking, record, run_dir):
+    linked = sync(record, tracking, run_dir, final=True)
+    view = RunView("x", None, "FAILED", metrics={f"/{i}": (1.0, 0) for i in range(400)})
+    with pytest.raises(TrackingRefused, match="Invalid value"), connected(tracking) as client:
+        send(client, linked["run_id"], view)
+
+
+def test_a_file_that_cannot_be_sent_holds_up_neither_the_others_nor_the_end(tracking, record, run_dir):
+    damaged = run_dir / "stages/train/attempt-1.ipynb"
+    damaged.unlink()
+    damaged.symlink_to("nowhere")
+    with pytest.raises(TrackingRefused, match=r"stages/train/attempt-1.ipynb: FileNotFoundError"):
+        sync(record, tracking, run_dir, final=True)
+    runs = server_state(tracking)
+    assert {run["status"][0] for run in runs.values()} == {"FINISHED"}
+    assert len(runs[record.run_id]["artifacts"]) == 4
+
+
+def test_a_stage_whose_run_was_deleted_does_not_keep_the_run_open(tracking, record, run_dir):
+    linked = sync(record, tracking, run_dir, final=False)
+    with connected(tracking) as client:
+        client.delete_run(linked["stages"]["prep"])
+    record.stages["prep"].scraps["rows"] = 1
+    record.status = RunStatus.FAILED
+    with pytest.raises(TrackingRefused, match=f"stage 'prep'.*mlflow runs restore --run-id {linked['stages']['prep']}"):
+        sync(record, tracking, run_dir, final=True)
+    assert server_state(tracking)[record.run_id]["status"][0] == "FAILED"
+
+
 STAGE_RUN_SCRIPT = """
 import json, sys
 from pathlib import Path
 from stagebook.model.context import StageContext
+from stagebook.tracking.run_views import RunView
+from stagebook.tracking.send import close, send
 from stagebook.tracking.sync import ensure_stage_run
 print(ensure_stage_run(StageContext.from_json(json.loads(sys.argv[1]))))
 """
@@ -253,6 +347,7 @@ def test_runs_that_a_stopped_server_missed_are_sent_when_it_runs(
 ):
     """Fault 21: nothing blocks, nothing is lost, and the server ends up as if it had always run."""
     served = Tracking(f"http://127.0.0.1:{free_port}", "flights", "flight_delay")
+    record.stages["train"].scraps |= HOSTILE
     running = copy.deepcopy(record)
     running.status, running.finished_at = RunStatus.RUNNING, None
     for snapshot, final in ((running, False), (record, True)):
