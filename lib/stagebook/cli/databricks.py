@@ -2,23 +2,19 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from stagebook.cli.options import DEFAULT_PARAMS, Flag, Words, quiet_environment, warn
 
 if TYPE_CHECKING:
-    from stagebook.config.notebooks import NotebookInterface
     from stagebook.config.yaml_file import Document
     from stagebook.databricks.export.sweeps import SweepJob
-    from stagebook.databricks.import_.source_job import SourceJob
-    from stagebook.databricks.import_.stages import JobTasks
     from stagebook.model.pipeline import Pipeline
-    from stagebook.model.pricing import PriceBook
 
 app = App(name="databricks", help="Export the pipeline as a Databricks job, import a job, check a bundle.")
 GENERATED = ("resources/*.job.yml", "**/*.ipynb")
@@ -43,6 +39,8 @@ def export(*, out: Path, params: Words = (), target: str | None = None, check: F
         Write nothing; list the files that differ from the export.
     """
     from stagebook.cli import generated_files
+    from stagebook.databricks.export import bundle_files
+    from stagebook.databricks.export.bundle import job_in, target_of
     from stagebook.databricks.export.unsupported_fields import unsupported_fields
 
     pipeline, files = _bundle(params or (DEFAULT_PARAMS,), target, out)
@@ -55,6 +53,9 @@ def export(*, out: Path, params: Words = (), target: str | None = None, check: F
     if unsupported := unsupported_fields(pipeline):
         print("unsupported fields, and what happens on Databricks instead:")
         print("\n".join(f"  {line}" for line in unsupported))
+    for name in bundle_files.unwritten_files(files, job_in(pipeline, target_of(pipeline, target))):
+        if not (out / name).exists():
+            warn(f"{out / name} is needed by tasks, and an export does not write it: copy it there")
     for name in generated_files.left_over(out, files, GENERATED):
         warn(f"{out / name} is no longer part of this bundle: delete it")
     return 0
@@ -124,11 +125,10 @@ def validate(file: Path) -> int:
     file:
         The file: databricks.yml, a job's own file, or a response of the Jobs API.
     """
-    from zoneinfo import available_timezones
-
+    from stagebook.cli.databricks_import import timezones
     from stagebook.databricks.validate import check
 
-    result = check(list(documents(file)), frozenset(available_timezones()))
+    result = check(list(documents(file)), timezones())
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     for finding in result.findings:
@@ -162,7 +162,7 @@ def documents(path: Path) -> "Iterator[Document]":
 def import_job(file: Path, *, job: str | None = None, out: Path | None = None) -> int:
     """Write a job of a bundle, or of the Jobs API, as a parameter file; list the fields that only Databricks supports.
 
-    An export of the parameter file gives the job back.
+    An export of the parameter file gives the job back. A job that `validate` has findings for is refused.
 
     Parameters
     ----------
@@ -174,84 +174,12 @@ def import_job(file: Path, *, job: str | None = None, out: Path | None = None) -
         The parameter file to write; paths of notebooks count from its folder (default: print it to stdout).
     """
     from stagebook.atomic import write_text
-    from stagebook.config import prices
-    from stagebook.config.load import project_root
-    from stagebook.config.merge import Merged
-    from stagebook.databricks.import_ import importer
-    from stagebook.databricks.import_.source_job import select_job
-    from stagebook.databricks.yaml_text import dump
+    from stagebook.cli.databricks_import import imported
 
-    source = select_job(list(documents(file)), job, file)
-    root = project_root((out or Path("pipeline.yaml")).absolute())
-    book, _ = prices.read((), Merged({}), root)
-    values = importer.parameter_file(source, _tasks(source, root), book)
-    patches = importer.patches(source, _imported_pipeline(values, book, root, file))
-    values["databricks"] |= patches
-    databricks_only = importer.databricks_only(patches, values["stages"])
-    comment = [f"Read from {file.name} by `stagebook databricks import`."]
-    if databricks_only:
-        comment += ["Kept for Databricks, without effect on local runs:", *(f"- {line}" for line in databricks_only)]
-    text = dump(values, "\n".join(comment))
-    print(text, end="") if out is None else write_text(out, text)
-    for line in databricks_only:
-        print(f"on Databricks only: {line}", file=sys.stderr)
-    for path in sorted({stage["notebook"] for stage in values["stages"].values()}):
-        if not (root / path).is_file():
-            warn(f"there is no notebook {root / path} yet")
+    result = imported(file, job, out)
+    print(result.text, end="") if out is None else write_text(out, result.text)
+    for line in result.remarks:
+        print(line, file=sys.stderr)
+    for warning in result.warnings:
+        warn(warning)
     return 0
-
-
-def _tasks(source: "SourceJob", root: Path) -> "JobTasks":
-    from stagebook.databricks.import_.stages import JobTasks
-
-    tasks, parameters = source.values.get("tasks"), source.values.get("parameters") or {}
-    return JobTasks(
-        by_key=tasks if isinstance(tasks, Mapping) else {},
-        job_parameters={name: parameter.get("default") for name, parameter in parameters.items()},
-        variables=source.variables,
-        notebook=lambda path: _notebook_path(path, source.folder, root),
-        declared=lambda path: _interface(root / path).declared,
-    )
-
-
-def _notebook_path(path: str, folder: Path, root: Path) -> str:
-    """The notebook's path from the project's root; for one in the workspace, its expected path in `notebooks/`."""
-    if path.startswith("/") or "${" in path:
-        return f"notebooks/{Path(path).stem}.ipynb"
-    file = folder / path
-    suffix = next((end for end in ("", ".ipynb", ".py") if file.with_name(file.name + end).is_file()), "")
-    return Path(os.path.relpath(file.with_name(file.name + suffix), root)).as_posix()
-
-
-def _interface(path: Path) -> "NotebookInterface":
-    """What a notebook declares; nothing if there is no such file yet, or it cannot be read."""
-    from stagebook.config.notebooks import NotebookInterface, read_interface
-    from stagebook.errors import ConfigError
-
-    try:
-        return read_interface(path)
-    except ConfigError:
-        return NotebookInterface()
-
-
-def _imported_pipeline(values: dict[str, Any], book: "PriceBook", root: Path, file: Path) -> "Pipeline":
-    """The pipeline of a parameter file with these values.
-
-    Raises:
-        ConfigError: the job has no notebook task, or the values are not valid.
-    """
-    from stagebook.config import structure
-    from stagebook.config.findings import InvalidParameters
-    from stagebook.config.flags import Flags
-    from stagebook.config.load import PipelineParts, assemble
-    from stagebook.config.merge import Merged
-    from stagebook.config.spec import PipelineSpec
-    from stagebook.errors import ConfigError
-
-    if not values["stages"]:
-        raise ConfigError(f"{file}: the job has no notebook task, and a stage is a notebook.")
-    spec, findings = structure.parse(Merged(values), PipelineSpec)
-    if spec is None or findings:
-        raise InvalidParameters.of(findings)
-    interfaces = {name: _interface(root / stage.notebook) for name, stage in spec.stages.items()}
-    return assemble(PipelineParts(spec, interfaces, book, root), Flags(), {})

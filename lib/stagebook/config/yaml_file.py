@@ -29,6 +29,8 @@ from stagebook.errors import ConfigError
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 200_000
+MAX_DIGITS = 1000
+"""Characters of a number: Python writes no larger ones, and no pipeline needs them."""
 
 _MERGE = "<<"
 
@@ -46,11 +48,17 @@ class InvalidYaml(ConfigError):
 
 @dataclass
 class Document:
-    """A parsed mapping and the line (from 1) of every key in it."""
+    """A parsed mapping and the line (from 1) of every key in it; `anchored` are keys of values that have an anchor."""
 
     path: str
     values: dict[str, Any]
     lines: dict[Key, int] = field(default_factory=dict)
+    anchored: set[Key] = field(default_factory=set)
+
+    @property
+    def anchor_containers(self) -> set[str]:
+        """Names at the top whose values are, or hold, anchors: such a mapping may be there for its aliases alone."""
+        return {str(key[0]) for key in self.anchored if key}
 
 
 def read(path: Path, label: str, *, allow_aliases: bool = False) -> Document:
@@ -181,12 +189,19 @@ class _Builder:
 
     def _plain(self, node: ScalarNode) -> Any:
         try:
-            return core_value(node.value)
+            value = core_value(node.value)
         except TooLargeNumber as error:
             raise self._refused(node, f"{error}; text is put in quotes.") from None
+        if len(node.value) > MAX_DIGITS and not isinstance(value, str):
+            count = f"{len(node.value):,} characters; at most {MAX_DIGITS:,} are read"
+            raise self._refused(node, f"this number has {count}.")
+        return value
 
     def _mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        merges = [name for name, _ in node.value if _is_merge(name)]
+        if len(merges) > 1:
+            raise self._refused(merges[1], "'<<' occurs twice in the same mapping: write `<<: [*a, *b]`.")
         for base in self._merged(node):
             base_values = self.value(base, key)
             if not isinstance(base_values, dict):

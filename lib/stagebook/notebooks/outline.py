@@ -9,6 +9,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,10 @@ def outline(path: Path) -> Outline:
     if path.suffix == read.IPYNB:
         return _from_json(path, text)
     if path.suffix == ".py" and _is_percent(text):
-        cells = tuple(_percent_cells(text))
-        if all(_is_complete(cell) for cell in cells):
-            return Outline(cells)
+        with suppress(_UnusualMarker):
+            cells = tuple(_percent_cells(text))
+            if all(_is_complete(cell) for cell in cells):
+                return Outline(cells)
     return of_node(read.as_written(path))
 
 
@@ -93,6 +95,10 @@ _PREAMBLE = re.compile(r"\A(?:#!.*\n)?(?:[ \t\f]*#.*?coding[:=][ \t]*utf-8.*\n)?
 
 _HEADER = re.compile(r"\A# ---\n(?:#.*\n)*?# ---\n")
 _KERNEL = re.compile(r"^#\s+(name|language): *(\S+)", re.MULTILINE)
+
+
+class _UnusualMarker(ValueError):
+    """A cell's marker that only jupytext reads."""
 
 
 def _is_percent(text: str) -> bool:
@@ -136,4 +142,15 @@ def _cell(marker: str, lines: list[str]) -> Cell:
     if kind != "code":
         lines = [re.sub(r"^# ?", "", line) for line in lines]
     tags = _TAGS.search(marker)
-    return Cell(kind, "\n".join(lines).strip("\n"), tuple(json.loads(tags.group(1))) if tags else ())
+    return Cell(kind, "\n".join(lines).strip("\n"), _tags(tags.group(1)) if tags else ())
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    """The tags of a marker, in JSON or as Python writes them; jupytext reads both."""
+    try:
+        tags = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise _UnusualMarker(text) from None
+    if not all(isinstance(tag, str) for tag in tags):
+        raise _UnusualMarker(text)
+    return tuple(tags)

@@ -25,6 +25,7 @@ PERCENT = {
     "before the first marker": "import os\n\n# %%\nx = 1\n",
     "markdown and raw": "# %% [markdown]\n# # Title\n#\n# text\n\n# %% [raw]\n# raw text\n\n# %%\nx\n",
     "title and tags": '# %% A title tags=["parameters", "b"]\nx = 1\n\n\n# %% {"tags": ["c"]}\ny\n',
+    "tags in single quotes": "# %% tags=['parameters', 'b']\nx = 1\n\n# %% tags=[c]\ny\n",
     "blank lines inside": "# %%\nx = 1\n\n\ndef f():\n    pass\n\n\n# %%\n\n",
     "a marker inside a string": "# %%\nx = '''\n# %%\n'''\n\n# %%\ny\n",
     "several markers in a row": "# %%\n# %%\nx\n# %%\n",

@@ -1,7 +1,10 @@
 """Writes the bundle's files that are prose or configuration: README, the wheel's project, requirements."""
 
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from stagebook.databricks.export.job import WHEEL
 from stagebook.model.pipeline import Pipeline
 
 
@@ -104,6 +107,23 @@ bypass-selection = true
 
 [tool.hatch.build.targets.wheel.force-include]
 {packages}"""
+
+
+def unwritten_files(files: Mapping[str, str], job: Mapping[str, Any]) -> list[str]:
+    """The paths in a bundle of files that the job's tasks need, and that are not among its files."""
+    needed = {"pyproject.toml" if name == "whl" else path for name, path in _named_files(job)}
+    return sorted(needed - set(files))
+
+
+def _named_files(value: Any) -> Iterator[tuple[str, str]]:
+    """The wheel and the requirements files of this bundle that a job names: field, and path in the bundle."""
+    match value:
+        case {"whl": str(path)} if path == WHEEL:
+            yield "whl", path
+        case {"requirements": str(path)} if path.startswith("."):
+            yield "requirements", posixpath.normpath(f"resources/{path}")
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _named_files(item)
 
 
 def requirements(pipeline: Pipeline, header: str) -> str:

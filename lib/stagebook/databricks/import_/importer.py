@@ -57,16 +57,19 @@ def patches(source: SourceJob, pipeline: Pipeline) -> dict[str, Any]:
         result["job"] = job_patch
     if source.bundle is not None:
         derived_bundle = bundle(pipeline, default)
-        expected = _without_job(source.bundle, source.name)
+        expected = _without_job(source.bundle, source.name, source.target)
         expected["include"] = derived_bundle["include"]  # the included files are merged into the source
         if bundle_patch := merge_patch.diff(derived_bundle, expected):
             result["bundle"] = bundle_patch
     return result
 
 
-def _without_job(bundle_values: Mapping[str, Any], job: str) -> dict[str, Any]:
-    """The bundle without the job, and without mappings that are empty then."""
+def _without_job(bundle_values: Mapping[str, Any], job: str, target: str | None = None) -> dict[str, Any]:
+    """The bundle without the job, also in the target that defines it, and without mappings that are empty then."""
     result = dict(bundle_values)
+    if target is not None:
+        changed = _without_job(result["targets"][target], job)
+        result["targets"] = {**result["targets"], target: changed}
     resources = dict(result.pop("resources", {}))
     jobs = {key: values for key, values in resources.pop("jobs", {}).items() if key != job}
     if jobs:
@@ -82,8 +85,9 @@ def databricks_only(patches: Mapping[str, Any], stages: Mapping[str, Any]) -> li
     lines = []
     for key, task in (job_patch.get("tasks") or {}).items():
         if task is not None and key not in stages:
-            kind = next((name for name in task if name.endswith("_task")), "task")
-            lines.append(f"task {key} ({kind}): it is not a stage; a local run starts the stages after it without it")
+            lines.append(
+                f"task {key} ({task_type(task)}): it is not a stage; a local run starts the stages after it without it"
+            )
         elif task is not None and (names := _unsupported_fields(task, stages[key])):
             lines.append(f"task {key}: {', '.join(names)}")
     for key, cluster in (job_patch.get("job_clusters") or {}).items():
@@ -95,6 +99,11 @@ def databricks_only(patches: Mapping[str, Any], stages: Mapping[str, Any]) -> li
     if names := _leaves(patches.get("bundle", {})):
         lines.append(f"bundle: {', '.join(names)}")
     return lines
+
+
+def task_type(task: Mapping[str, Any]) -> str:
+    """The field that says what a task does, such as `sql_task`."""
+    return next((name for name in task if name.endswith("_task")), "task")
 
 
 def _unsupported_fields(task: Mapping[str, Any], stage: Mapping[str, Any]) -> list[str]:

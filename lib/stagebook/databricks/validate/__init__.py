@@ -1,7 +1,7 @@
 """Checks any bundle or job, of ours or of others: structure, graph and values, each finding with file and line.
 
-`check` is the entrance, called by `stagebook databricks validate` alone. The checks complement Databricks' own models,
-which know fields, enums and types, and nothing beyond (and cannot be shipped).
+`check` is the entrance, called by `stagebook databricks validate` and before an import. The checks complement
+Databricks' own models, which know fields, enums and types, and nothing beyond (and cannot be shipped).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -215,17 +215,17 @@ KEYS: dict[str, dict[str, str]] = {
     "ModelServingEndpointPermission": {"level": "ServingEndpointPermissionLevel", **_PRINCIPAL},
     # around the job
     "Bundle": {
-        "bundle": "any", "include": "[str]", "variables": "{Variable}", "artifacts": "{any}", "sync": "any",
-        "workspace": "any", "presets": "any", "permissions": "[BundlePermission]", "run_as": "JobRunAs",
+        "bundle": "{any}", "include": "[str]", "variables": "{Variable}", "artifacts": "{any}", "sync": "{any}",
+        "workspace": "{any}", "presets": "{any}", "permissions": "[BundlePermission]", "run_as": "JobRunAs",
         "resources": "Resources", "targets": "{Target}", "environments": "{Target}", "experimental": "any",
         "python": "any", "scripts": "{any}",
     },
     "Variable": {"description": "str", "default": "any", "lookup": "any", "type": "str"},
     "BundlePermission": {"level": "BundlePermissionLevel", **_PRINCIPAL},
     "Target": {
-        "mode": "TargetMode", "default": "bool", "workspace": "any", "variables": "{any}", "presets": "any",
+        "mode": "TargetMode", "default": "bool", "workspace": "{any}", "variables": "{any}", "presets": "{any}",
         "permissions": "[BundlePermission]", "run_as": "JobRunAs", "resources": "Resources", "artifacts": "{any}",
-        "bundle": "any", "sync": "any", "git": "any", "cluster_id": "str", "compute_id": "str",
+        "bundle": "{any}", "sync": "{any}", "git": "{any}", "cluster_id": "str", "compute_id": "str",
     },
     "Response": {
         "job_id": "int", "settings": "Settings", "creator_user_name": "str", "run_as_user_name": "str",

@@ -76,6 +76,8 @@ def _list(value: Any, kind: str, location: Location) -> Iterator[Finding]:
         yield location.finding(f"{_short(value)} is not a list.")
         return
     for index, item in enumerate(value):
+        if item is None:
+            yield location.at(index).finding("this item is empty.")
         yield from check(item, kind, location.at(index))
 
 
@@ -92,7 +94,10 @@ def _mapping(value: Any, kind: str, location: Location) -> Iterator[Finding]:
         yield location.finding(f"{_short(value)} is not a mapping.")
         return
     kinds = KEYS[kind]
+    containers = location.document.anchor_containers if not location.key else ()
     for name, item in value.items():
+        if name not in kinds and name in containers:
+            continue
         if name not in kinds:
             yield location.at(name).finding(f"unknown key.{did_you_mean(name, list(kinds))}", ", ".join(sorted(kinds)))
         else:

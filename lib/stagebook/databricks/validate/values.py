@@ -70,7 +70,9 @@ def _size(subject: JobSubject, key: Key, cluster: Mapping[str, Any]) -> Iterator
         if "num_workers" in cluster:
             yield subject.finding((*key, "num_workers"), "a cluster has num_workers or autoscale, not both.")
     elif workers == 0 and cluster.get("is_single_node") is not True and "policy_id" not in cluster:
-        conf, tags = cluster.get("spark_conf") or {}, cluster.get("custom_tags") or {}
+        conf, tags = (
+            value if isinstance(value := cluster.get(name), Mapping) else {} for name in ("spark_conf", "custom_tags")
+        )
         missing = [name for name in SINGLE_NODE_CONF if name not in conf]
         missing += [name for name in SINGLE_NODE_TAGS if name not in tags]
         if missing:
@@ -90,6 +92,13 @@ def schedules(subject: JobSubject, timezones: frozenset[str]) -> Iterator[Findin
     if isinstance(zone, str) and "${" not in zone and zone not in timezones:
         hint = did_you_mean(zone, sorted(timezones))
         yield subject.finding(("schedule", "timezone_id"), f"there is no time zone '{zone}'.{hint}")
+
+
+def single_start(subject: JobSubject) -> Iterator[Finding]:
+    """Databricks refuses a job that starts in more than one way."""
+    ways = [name for name in ("schedule", "trigger", "triggers", "continuous") if name in subject.values]
+    if len(ways) > 1:
+        yield subject.finding((ways[1],), f"a job starts in one way, this one by {' and '.join(ways)}.")
 
 
 def names(subject: JobSubject) -> Iterator[Finding]:
@@ -137,5 +146,5 @@ def ignored_autotermination(subject: JobSubject) -> Iterator[Finding]:
             yield subject.finding((*key, "autotermination_minutes"), message)
 
 
-RULES = (bounds, clusters, names, limits, performance)
+RULES = (bounds, clusters, single_start, names, limits, performance)
 NOTES = (ignored_autotermination,)
