@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from stagebook.cli.options import DEFAULT_PARAMS, Flag, Words, quiet_environment, warn
+from stagebook.formatting import printable
 
 if TYPE_CHECKING:
     from stagebook.config.yaml_file import Document
@@ -130,9 +131,9 @@ def validate(file: Path) -> int:
 
     result = check(list(documents(file)), timezones())
     for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(printable(f"note: {note}"), file=sys.stderr)
     for finding in result.findings:
-        print(finding, file=sys.stderr)
+        print(printable(finding), file=sys.stderr)
     jobs, count = result.jobs, len(result.findings)
     summary = f"{file}: {jobs} job{'' if jobs == 1 else 's'}, {count} finding{'' if count == 1 else 's'}"
     print(summary, file=sys.stderr if count else sys.stdout)
@@ -179,7 +180,7 @@ def import_job(file: Path, *, job: str | None = None, out: Path | None = None) -
     result = imported(file, job, out)
     print(result.text, end="") if out is None else write_text(out, result.text)
     for line in result.remarks:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     for warning in result.warnings:
         warn(warning)
     return 0

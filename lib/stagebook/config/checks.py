@@ -1,9 +1,11 @@
 """Checks beyond the structure of the file: one function a rule, each yielding findings."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from stagebook import graph
 from stagebook.config import deployment, notebooks
@@ -16,6 +18,7 @@ from stagebook.config.references import holds_reference, references
 from stagebook.config.spec import PipelineSpec
 from stagebook.costs import rates
 from stagebook.errors import did_you_mean
+from stagebook.formatting import without_credentials
 from stagebook.model.pricing import PriceBook
 from stagebook.notebooks.parameters import Parameter, as_declared, contradiction
 from stagebook.notebooks.parameters_cell import Computation
@@ -289,6 +292,52 @@ def unsupported_in_databricks_notebooks(subject: CheckSubject) -> Iterator[Findi
     yield from notebooks.check(subject.spec, subject.merged, subject.notebooks, subject.edges)
 
 
+def bad_tracking(subject: CheckSubject) -> Iterator[Finding]:
+    if (uri := subject.spec.tracking.uri) is not None and (reason := _address_error(uri)):
+        where = subject.merged.where(("tracking", "uri"))
+        allowed = "http://host:port, https://host, sqlite:////folder/mlflow.db, postgresql://…, mysql://…, databricks"
+        yield Finding(where, "tracking.uri", f"{without_credentials(uri)!r} {reason}", allowed)
+
+
+_SCHEMES = ("http", "https", "file", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc")
+_SCHEMES_WITH_HOST = ("http", "https", "postgresql", "mysql", "mssql")
+
+
+def _address_error(uri: str) -> str | None:
+    """The reason why MLflow cannot be at an address."""
+    scheme, separator, rest = uri.partition("://")
+    kind = scheme.partition("+")[0].lower()
+    if not separator:
+        return None if scheme.partition(":")[0] in ("databricks", "file") or "/" in uri else "is not an address."
+    if kind not in _SCHEMES:
+        return f"begins with '{scheme}', which MLflow does not know.{did_you_mean(scheme, _SCHEMES)}"
+    try:
+        parts = urlsplit(uri)
+        port, host = parts.port, parts.hostname
+    except ValueError as error:
+        return f"is not an address: {str(error)[0].lower()}{str(error)[1:]}."
+    if kind in _SCHEMES_WITH_HOST and (not host or port == 0 or any(map(str.isspace, uri))):
+        return "names no host, or port 0, or has blanks in it."
+    if kind == "sqlite":
+        return _database_error(rest)
+    return None
+
+
+def _database_error(rest: str) -> str | None:
+    """The reason why a sqlite file cannot be made; `rest` is the address behind `sqlite://`."""
+    path = Path(rest.removeprefix("/").partition("?")[0])
+    if not rest.startswith("/"):
+        return "has two slashes: a sqlite address has three, and four before an absolute path."
+    if str(path) in (".", ":memory:"):
+        return "would be lost with each process: name a file."
+    if path.is_dir():
+        return "is a folder: name a file in it."
+    folder = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
+    if not folder.is_dir() or folder.is_relative_to("/proc") or not os.access(folder, os.W_OK):
+        return f"cannot be made: nothing can be written in {folder}."
+    return None
+
+
 def unpriced_profiles(subject: CheckSubject) -> Iterator[Finding]:
     for name, profile in subject.spec.profiles.items():
         for problem in rates.pricing_problems(cluster(profile), terms(subject.spec.cost), subject.book):
@@ -324,6 +373,7 @@ RULES = (
     writes_of_external_tables,
     missing_external_tables,
     unknown_profiles,
+    bad_tracking,
     bad_deployment,
     unsupported_in_databricks_notebooks,
     unpriced_profiles,

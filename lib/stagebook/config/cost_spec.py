@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from stagebook.config.structure import Strict
+from stagebook.config.structure import FilePath, Strict
 from stagebook.model.pricing import Compute
 
 
@@ -148,7 +148,7 @@ class CostSpec(Strict):
         description="The region of serverless prices. Default: the first region in the price list.",
         examples=["us-east-1"],
     )
-    prices: list[str] = Field(
+    prices: list[FilePath] = Field(
         default_factory=list,
         description="CSV files with your own prices, with the columns of `params/prices/*.csv`. They win over those.",
         examples=[["prices/contract.csv"]],

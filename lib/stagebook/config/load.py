@@ -1,6 +1,6 @@
 """The entrance: names of parameter files in, a checked `Pipeline` out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -78,8 +78,11 @@ def try_to_load(
     tolerated = [finding for finding in findings if keep_going and finding.fails_its_stage]
     if len(tolerated) < len(findings):
         return None, in_order(findings)
-    warnings = [*map(str, in_order(tolerated)), *hidden_libraries(dict.fromkeys(subject.notebook_files))]
     pipeline = assemble(PipelineParts(spec, interfaces, book, root, files), flags, environ)
+    findings = list(_files_for_folders(pipeline.paths, merged, flags, environ))
+    if findings:
+        return None, findings
+    warnings = [*map(str, in_order(tolerated)), *hidden_libraries(dict.fromkeys(subject.notebook_files))]
     return replace(pipeline, warnings=tuple(warnings)), []
 
 
@@ -206,6 +209,22 @@ def _paths(spec: PipelineSpec, root: Path, flags: Flags, environ: Mapping[str, s
     tables = root / str(spec.tables.root) if has_own_root else warehouse / "tables"
     external = checks.external_folders(spec, root)
     return Paths(root.resolve(), runs.resolve(), warehouse.resolve(), tables.resolve(), external)
+
+
+def _files_for_folders(
+    paths: Paths, merged: merge.Merged, flags: Flags, environ: Mapping[str, str]
+) -> Iterator[Finding]:
+    """A finding for each folder whose path, or a part of it, is a file."""
+    moved_runs = "--runs-dir" if flags.runs_dir else environ.get("STAGEBOOK_RUNS_DIR") and "STAGEBOOK_RUNS_DIR"
+    moved = "--warehouse" if flags.warehouse else environ.get("STAGEBOOK_WAREHOUSE") and "STAGEBOOK_WAREHOUSE"
+    for key, folder, mover in (
+        (("runs_dir",), paths.runs, moved_runs),
+        (("warehouse",), paths.warehouse, moved),
+        (("tables", "root"), paths.tables, moved),
+    ):
+        existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+        if existing.is_file():
+            yield Finding(mover or merged.where(key), ".".join(key), f"{existing} is a file, and a folder is needed.")
 
 
 def _tracking(spec: PipelineSpec, paths: Paths) -> Tracking:

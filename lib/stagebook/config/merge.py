@@ -75,7 +75,7 @@ def find_file(name: str, cwd: Path, *, folder: str = "params", asker: str = "") 
     folders = [cwd, *(parent / folder for parent in (cwd, *cwd.parents))]
     for directory in folders:
         for suffix in SUFFIXES:
-            if (path := directory / f"{name}{suffix}").is_file():
+            if is_file(path := directory / f"{name}{suffix}"):
                 return path.resolve()
     files = sorted({path.name for directory in folders[1:] if directory.is_dir() for path in directory.glob("*.y*ml")})
     hint = did_you_mean(name, [Path(file).stem for file in files] + files)
@@ -83,6 +83,14 @@ def find_file(name: str, cwd: Path, *, folder: str = "params", asker: str = "") 
         f"{f'{asker}: ' if asker else ''}there is no parameter file '{name}'.{hint}\n"
         f"  looked in {cwd} and in {folder}/ there and above; found: {', '.join(files) or 'none'}"
     )
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no path is too long, or too odd, to ask."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _with_bases(path: Path, extending: tuple[Path, ...], cwd: Path) -> list[tuple[Path, Document]]:
@@ -98,7 +106,7 @@ def _with_bases(path: Path, extending: tuple[Path, ...], cwd: Path) -> list[tupl
     if not isinstance(base, str):
         raise ConfigError(f"{where}: extends: {base!r} is not the name of one file.")
     target = (path.parent / base).resolve()
-    if not target.is_file():
+    if not is_file(target):
         files = sorted(file.name for file in path.parent.glob("*.y*ml") if file != path)
         raise ConfigError(
             f"{where}: extends: there is no file '{base}' in {path.parent}.{did_you_mean(base, files)}\n"

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from stagebook.config.cost_spec import BudgetSpec, CostSpec, ProfileSpec
 from stagebook.config.databricks_spec import DatabricksSpec, QueueSpec, ScheduleSpec
-from stagebook.config.structure import Name, Strict
+from stagebook.config.structure import FilePath, Name, Strict
 from stagebook.model.gate import Metric
 from stagebook.model.pipeline import RunIf
 
@@ -32,6 +32,7 @@ class RetrySpec(Strict):
     min_retry_interval_millis: int | None = Field(
         default=None,
         ge=0,
+        le=10**10,
         description="Milliseconds to wait before the first retry; the wait doubles with each retry, with jitter."
         " Default: 0.",
         examples=[2000],
@@ -39,6 +40,7 @@ class RetrySpec(Strict):
     timeout_seconds: float | None = Field(
         default=None,
         ge=0,
+        le=10**9,
         description="The longest time of one attempt in seconds. Default: 0, no limit.",
         examples=[1800],
     )
@@ -90,7 +92,7 @@ def _by_table(reads: Any) -> Any:
 class StageSpec(RetrySpec):
     """One stage: a notebook with its place in the graph."""
 
-    notebook: str = Field(
+    notebook: FilePath = Field(
         description="Path of the notebook, from the project's root.", examples=["notebooks/03_train.py"]
     )
     depends_on: list[str] = Field(
@@ -185,7 +187,7 @@ class StageSpec(RetrySpec):
 class TablesSpec(Strict):
     """Where tables are and what computes on them."""
 
-    root: str | None = Field(
+    root: FilePath | None = Field(
         default=None,
         description="The folder of the Delta tables. Default: `tables` in the warehouse.",
         examples=["/data/tables"],
@@ -195,7 +197,7 @@ class TablesSpec(Strict):
         description="The engine that computes on tables; `auto` chooses one for each stage by the size of its inputs.",
         examples=["pandas"],
     )
-    external: dict[Name, str] = Field(
+    external: dict[Name, FilePath] = Field(
         default_factory=dict,
         description="Delta tables that others own, as name and folder. They are read and pinned like all tables, and"
         " never written.",
@@ -229,10 +231,18 @@ class TrackingSpec(Strict):
         examples=["http://localhost:5000"],
     )
     experiment: str = Field(
-        default="stagebook", description="The name of the MLflow experiment.", examples=["flightdelay"]
+        default="stagebook",
+        min_length=1,
+        max_length=500,
+        description="The name of the MLflow experiment.",
+        examples=["flightdelay"],
     )
     registered_model: str = Field(
-        default="model", description="The name of the model in the model registry.", examples=["flight_delay"]
+        default="model",
+        pattern=r"^[^/:\x00-\x1f]*[^/:\s]$",
+        max_length=250,
+        description="The name of the model in the model registry, without `/` and `:`.",
+        examples=["flight_delay"],
     )
 
 
@@ -360,12 +370,12 @@ class PipelineSpec(Strict):
         description="What the pipeline may cost; a run that is expected to exceed it is not started (exit status 3).",
         examples=[{"max_usd_per_run": 5, "max_usd_per_month": 200}],
     )
-    runs_dir: str = Field(
+    runs_dir: FilePath = Field(
         default="runs",
         description="Folder of the run records. `STAGEBOOK_RUNS_DIR` and `--runs-dir` replace it.",
         examples=["/data/runs"],
     )
-    warehouse: str = Field(
+    warehouse: FilePath = Field(
         default="warehouse",
         description="Folder of tables, files and tracking data. `STAGEBOOK_WAREHOUSE` and `--warehouse` replace it.",
         examples=["/data/warehouse"],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from stagebook.config.findings import Finding
 from stagebook.config.merge import Merged
@@ -18,13 +18,26 @@ from stagebook.errors import did_you_mean
 
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")
 Name = Annotated[str, Field(pattern=NAME.pattern)]
+MAX_PATH_BYTES, MAX_NAME_BYTES = 4000, 255
+"""What file systems take, of a path and of each name in it."""
+
+
+def _fits_file_systems(path: str) -> str:
+    if len(path.encode()) > MAX_PATH_BYTES or any(len(name.encode()) > MAX_NAME_BYTES for name in path.split("/")):
+        raise ValueError(f"a path has at most {MAX_PATH_BYTES:,} bytes, and each name in it {MAX_NAME_BYTES}")
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_fits_file_systems)]
+"""A path that a file system can hold."""
+
 _ROUNDS = 20
 
 
 class Strict(BaseModel):
     """A section of a parameter file: unknown keys are findings, values are not coerced, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -72,7 +85,7 @@ def _finding(detail: Any, merged: Merged, model: type[BaseModel]) -> Finding:
             allowed = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
             hint = did_you_mean(str(detail["input"]), allowed)
             return Finding(where, dotted, f"{detail['input']!r} is not allowed.{hint}", ", ".join(allowed))
-        case "string_pattern_mismatch":
+        case "string_pattern_mismatch" if detail["ctx"]["pattern"] == NAME.pattern:
             message = f"{detail['input']!r} is not a name: letters, digits, '_' and '-', a letter first."
             return Finding(where, dotted, message)
         case _:

@@ -22,6 +22,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.parser import Parser
+from ruamel.yaml.reader import ReaderError
 
 from stagebook.config.yaml_scalars import TooLargeNumber, core_value
 from stagebook.errors import ConfigError
@@ -67,20 +68,25 @@ def read(path: Path, label: str, *, allow_aliases: bool = False) -> Document:
     Raises:
         InvalidYaml: with the line and what to write instead.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise InvalidYaml.at(label, 1, f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read.")
     try:
-        text = path.read_text(encoding="utf-8")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InvalidYaml.at(label, 1, f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidYaml.at(label, 1, f"the file cannot be read: {error.strerror}.") from None
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise InvalidYaml.at(label, 1, f"this is not UTF-8 text ({error.reason} at byte {error.start}).") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidYaml.at(label, line, f"this is not UTF-8 text ({error.reason} at byte {error.start}).") from None
     return parse(text.replace("\t", " ") if path.suffix == ".json" else text, label, allow_aliases=allow_aliases)
 
 
 def parse(text: str, label: str, *, allow_aliases: bool = False) -> Document:
     """Parse the text of a YAML file; an empty text is an empty mapping. Otherwise as `read`."""
     node = _compose(text, label, allow_aliases)
-    document = Document(label, {})
+    document = Document(label, {}, {(): 1})
     if node is not None:
         if not isinstance(node, MappingNode):
             raise InvalidYaml.at(label, node.start_mark.line + 1, "the file must be a mapping of `key: value` lines.")
@@ -120,6 +126,9 @@ def _compose(text: str, label: str, allow_aliases: bool = False) -> Node | None:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(part for part in (error.problem, error.context) if part)
         raise InvalidYaml.at(label, mark.line + 1 if mark else 1, f"this is not YAML: {problem}.") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InvalidYaml.at(label, line, f"this is not YAML: {error.reason}.") from None
     except YAMLError as error:
         raise InvalidYaml.at(label, 1, f"this is not YAML: {str(error).splitlines()[0]}.") from None
 
@@ -175,6 +184,8 @@ class _Builder:
         """
         lines = self._document.lines
         lines.setdefault(key, node.start_mark.line + 1)
+        if node.anchor:
+            self._document.anchored.add(key)
         if len(lines) > MAX_NODES or len(key) > MAX_DEPTH:
             raise self._refused(node, f"its aliases grow to more than {MAX_NODES:,} values.")
         match node:
@@ -182,6 +193,9 @@ class _Builder:
                 return self._mapping(node, key)
             case SequenceNode():
                 return [self.value(item, (*key, index)) for index, item in enumerate(node.value)]
+            case ScalarNode() if not _is_text(node.value):
+                reason = "this text holds NUL or half of a character, which no path and no text file can hold."
+                raise self._refused(node, reason)
             case ScalarNode(style=None):
                 return self._plain(node)
             case _:
@@ -234,3 +248,8 @@ class _Builder:
 
 def _is_merge(node: Node) -> bool:
     return isinstance(node, ScalarNode) and node.style is None and node.value == _MERGE
+
+
+def _is_text(value: str) -> bool:
+    """Whether the text has no NUL and no half of a surrogate pair, which escapes such as `\\0` and `\\ud800` give."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value)
