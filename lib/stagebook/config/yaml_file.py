@@ -29,7 +29,9 @@ from stagebook.errors import ConfigError
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 40
-MAX_NODES = 200_000
+MAX_NODES = 50_000
+"""More than any pipeline has; to read so many takes a second or two."""
+
 MAX_DIGITS = 1000
 """Characters of a number: Python writes no larger ones, and no pipeline needs them."""
 
