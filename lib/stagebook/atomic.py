@@ -8,8 +8,8 @@ from typing import Any
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace `path` by `text` (UTF-8) in one step."""
-    write_bytes(path, text.encode("utf-8"), mode)
+    """Replace `path` by `text` in one step: UTF-8, with the escapes of JSON for halves of surrogate pairs."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), mode)
 
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -38,4 +38,12 @@ def read_json(path: Path) -> Any | None:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        return None
+
+
+def readable_json(path: Path) -> Any | None:
+    """As `read_json`, but None too where the file cannot be read; for files that are lost without harm."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError, RecursionError):
         return None

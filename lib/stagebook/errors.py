@@ -4,8 +4,10 @@ Each derives from `StagebookError` and has the exit status that the command ends
 so that the one string argument survives pickling and the way through a kernel's error message.
 """
 
+import errno
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import ClassVar, Self
 
 
@@ -234,6 +236,46 @@ class RunHeld(StagebookError):
             f"run '{run_id}' is held by another process ({owner}).\n"
             "  Wait for it, or start a run of your own with another --run-id."
         )
+
+
+class DamagedRun(StagebookError):
+    """A file of a run's record cannot be read, or is not what was written. Other runs do not need it."""
+
+    exit_code = 2
+
+    @classmethod
+    def of(cls, path: Path, problem: str, *, line: int | None = None) -> Self:
+        run_id, place = path.parent.name, f"{path}:{line}" if line else str(path)
+        return cls(
+            f"{place}: this {'line' if line else 'file'} of run '{run_id}' cannot be used: {problem}.\n"
+            f"  `stagebook runs repair {run_id}` keeps a copy and rebuilds what can be rebuilt."
+        )
+
+    @property
+    def brief(self) -> str:
+        """File, line and problem, in one line."""
+        return str(self).partition("\n")[0]
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the place."""
+        return self.brief.partition(" cannot be used: ")[2].removesuffix(".")
+
+
+_TODO = {
+    errno.ENOSPC: "Free space there, or move the folder to another disk (--runs-dir, --warehouse)",
+    errno.EDQUOT: "Raise the quota or free space there, or use another folder (--runs-dir, --warehouse)",
+    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`)",
+}
+
+
+class Unwritable(StagebookError):
+    """A file that must be written cannot be: full disk, quota, read-only folder."""
+
+    @classmethod
+    def of(cls, path: Path, fault: OSError) -> Self:
+        todo = _TODO.get(fault.errno or 0, "Make the folder writable, or use another one (--runs-dir, --warehouse)")
+        return cls(f"{path}: cannot be written ({fault.strerror or fault}).\n  {todo}, and start again.")
 
 
 class UnwritableTable(PermanentError):

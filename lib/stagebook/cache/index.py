@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from stagebook import atomic
 
@@ -33,13 +34,26 @@ def remember(runs: Path, key: str, cached: CachedResult) -> None:
         file.write_text(json.dumps(asdict(cached)), encoding="utf-8")
 
 
+def forget(runs: Path, key: str) -> None:
+    """Remove what is in the place of an entry and is none."""
+    with suppress(OSError):
+        file = _file(runs, key)
+        if file.is_dir():
+            file.rename(file.with_name(f"{file.name}.damaged"))
+        file.unlink(missing_ok=True)
+
+
 def recall(runs: Path, key: str) -> CachedResult | None:
     """Who has the result of `key`, or None where nobody is known to."""
-    try:
-        value = atomic.read_json(_file(runs, key))
-        return None if value is None else CachedResult(**value)
-    except (ValueError, TypeError):
-        return None
+    match atomic.readable_json(_file(runs, key)):
+        case {"run_id": str(run_id), **others}:
+            accepted, files, observed = (others.get(name) for name in ("accepted", "files", "observed"))
+            return CachedResult(run_id, accepted is True, _digests(files), _digests(observed))
+    return None
+
+
+def _digests(value: Any) -> Mapping[str, str] | None:
+    return value if isinstance(value, dict) else None
 
 
 def _file(runs: Path, key: str) -> Path:

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -162,7 +163,8 @@ class ResultCache:
         """What an attempt that begins now depends on; also written to `path`, beside its notebook."""
         self.code.refresh()
         key_inputs = self.key_inputs(stage, parameters, versions)
-        atomic.write_json(path, key_inputs.to_json())
+        with suppress(OSError):  # a full disk costs an explanation later
+            atomic.write_json(path, key_inputs.to_json())
         return AttemptSnapshot(key_inputs, self._named_files(stage, key_inputs))
 
     def end_attempt(
@@ -266,11 +268,13 @@ class ResultCache:
             return None
         reusable = record.stages[stage.name].reuse
         folder = RunFolder(self.pipeline.paths.runs / reusable["run_id"])
-        value = atomic.read_json(folder.attempt(stage.name, reusable["attempt"], KEY_INPUTS))
-        if value is None:
+        value = atomic.readable_json(folder.attempt(stage.name, reusable["attempt"], KEY_INPUTS))
+        try:
+            key_inputs = CacheKeyInputs.from_json(value or {})
+        except (AttributeError, LookupError, TypeError, ValueError):  # lost, or damaged
             return None
         packages = Packages(_packages(record), dict(self.environment["packages"]))
-        return _NewestKey(CacheKeyInputs.from_json(value), packages, reusable.get("changed"))
+        return _NewestKey(key_inputs, packages, reusable.get("changed"))
 
     def _named_files(self, stage: Stage, key_inputs: CacheKeyInputs) -> dict[str, str]:
         reached, parameters = self.code.read(stage.notebook).reached, key_inputs.parameters

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from stagebook.cli.options import Flag, ProjectOptions
+from stagebook.cli.options import Flag, ProjectOptions, warn
 from stagebook.cli.output import Format, print_rows
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def _print_costs(pipeline: "Pipeline", sql: str, output: Format) -> None:
     from stagebook.system_tables.queries import run_query
     from stagebook.system_tables.write import write_missing_runs
 
-    write_missing_runs(pipeline.paths.runs, pipeline.paths.tables, datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    write_missing_runs(pipeline.paths.runs, pipeline.paths.tables, today, lambda damage: warn(str(damage)))
     rows = run_query(sql, pipeline.paths.tables)
     print_rows(rows.column_names, rows.to_pylist(), output)
 

@@ -145,10 +145,11 @@ def look(entry: QueueEntry) -> RunOutcome:
     if folder.is_held:
         return RunOutcome(held=True)
     if entry.kind == "sweep":
-        code = (atomic.read_json(folder.path / SWEEP_FILE) or {}).get("exit_code")
+        sweep_run = atomic.readable_json(folder.path / SWEEP_FILE)
+        code = sweep_run.get("exit_code") if isinstance(sweep_run, dict) else None
         is_final = code is not None and code not in (CONTINUE_LATER, OVER_BUDGET) and code < 128
         return RunOutcome(exit_code=code if is_final else None)
-    record = folder.load()
+    record = folder.load_part()  # a damaged run is started, and refused with a sentence
     if record is None or record.status not in (RunStatus.SUCCEEDED, RunStatus.FAILED):
         return RunOutcome()
     return RunOutcome(exit_code=None if record.exit_code == OVER_BUDGET else record.exit_code)

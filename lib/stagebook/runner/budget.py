@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Self
 
@@ -117,10 +117,9 @@ class RunBudget:
             return Decimal(0)
         month, total = f"{self.clock():%Y-%m}", Decimal(0)
         for other in folders.existing(self.pipeline.paths.runs):
-            touched = datetime.fromtimestamp(other.events.stat().st_mtime, UTC)
-            if other.path == self.folder.path or f"{touched:%Y-%m}" < month:
+            if other.path == self.folder.path or f"{other.changed_at:%Y-%m}" < month:
                 continue
-            record = other.load()
+            record = other.load_part()  # of a damaged run as much as can be read
             if record and record.pipeline == self.pipeline.name:
                 alive = record.status is RunStatus.RUNNING and other.is_held
                 total += budget.usd_in_month(record, month, alive=alive)

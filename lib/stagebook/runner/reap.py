@@ -19,10 +19,10 @@ from stagebook.runs.recorder import RunRecorder
 def reap(pipeline: Pipeline, environment: RunEnvironment) -> list[str]:
     """Close the runs of this pipeline that no process holds and that have not ended; their ids.
 
-    They can still be resumed. What a sink cannot take now is warned of, and kept.
+    They can still be resumed. Damaged runs, and what a sink cannot take now, are warned of and kept.
     """
     closed = []
-    for folder in _unfinished(pipeline):
+    for folder in _unfinished(pipeline, warn):
         try:
             with folder.held():
                 history = PipelineHistory(pipeline.paths.runs, pipeline.name, without=folder.run_id)
@@ -37,10 +37,9 @@ def reap(pipeline: Pipeline, environment: RunEnvironment) -> list[str]:
     return closed
 
 
-def _unfinished(pipeline: Pipeline) -> Iterator[RunFolder]:
-    for folder in folders.existing(pipeline.paths.runs):
-        record = folder.load()
-        if record and record.pipeline == pipeline.name and record.status is RunStatus.RUNNING:
+def _unfinished(pipeline: Pipeline, warn: Callable[[str], None]) -> Iterator[RunFolder]:
+    for folder, record in folders.readable(pipeline.paths.runs, lambda damage: warn(str(damage))):
+        if record.pipeline == pipeline.name and record.status is RunStatus.RUNNING:
             yield folder
 
 

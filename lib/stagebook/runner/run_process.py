@@ -48,7 +48,7 @@ class OrphanedRun:
         """The run's exit status, once it is let go; the one of a run that was killed where it tells none."""
         if self.folder.is_held:
             return None
-        record = self.folder.load()
+        record = self.folder.load_part()
         return 1 if record is None or record.exit_code is None else record.exit_code
 
     def terminate(self) -> None:

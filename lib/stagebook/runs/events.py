@@ -13,6 +13,9 @@ from stagebook.model.record import Attempt, AttemptStatus, RunRecord, RunSession
 
 Event = dict[str, Any]
 
+FOLD_ERRORS = (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError)
+"""What `apply` raises for an event that does not fit the events before it."""
+
 
 def fold(events: Iterable[Event]) -> RunRecord | None:
     """The record that the events tell of, or None where no run was started."""
@@ -29,8 +32,20 @@ def apply(record: RunRecord | None, event: Event) -> RunRecord:
         return _run_started(event)
     if record is None:
         raise ValueError(f"the journal begins with '{name}', not with 'run_started'")
+    if name not in _HANDLERS:
+        raise ValueError(f"there is no event '{name}'; a newer version may have written it")
     _HANDLERS[name](record, event)
     return record
+
+
+def fold_problem(fault: Exception) -> str:
+    """An error of `apply` in words."""
+    match fault:
+        case KeyError():
+            return f"there is no {fault} before it"
+        case StopIteration():
+            return "the event that it follows is missing"
+    return str(fault) or type(fault).__name__
 
 
 def _run_started(event: Event) -> RunRecord:

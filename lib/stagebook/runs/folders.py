@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,16 +14,17 @@ from filelock import FileLock, Timeout
 
 from stagebook import atomic
 from stagebook.costs import bill
-from stagebook.errors import ConfigError, RunHeld, did_you_mean
+from stagebook.errors import ConfigError, DamagedRun, RunHeld, did_you_mean
 from stagebook.formatting import strict_json
-from stagebook.model.record import SCHEMA_VERSION, RunRecord
+from stagebook.model.record import SCHEMA_VERSION, RunRecord, RunStatus, StageStatus
 from stagebook.runs import journal
-from stagebook.runs.events import fold
+from stagebook.runs.events import FOLD_ERRORS, apply, fold_problem
 
 SWEEP_FILE = "sweep.json"
 """The file in a sweep run's folder that says what it is."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ENDED_WELL = (StageStatus.SUCCEEDED, StageStatus.REUSED, StageStatus.SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,48 @@ class RunFolder:
         return [event["at"] for event in journal.read(self.events)][-1]
 
     def load(self) -> RunRecord | None:
-        """The record, folded from the journal; None where the run was never started."""
-        return fold(journal.read(self.events))
+        """The record, folded from the journal; None where the run was never started.
+
+        Raises:
+            DamagedRun: the journal cannot be read, or contradicts itself; it names the line.
+        """
+        lines = journal.read_lines(self.events)
+        if not lines and not os.path.lexists(self.events) and os.path.lexists(self.record):
+            raise DamagedRun.of(self.events, "it is missing, although the run has a record")
+        record = None
+        for line in lines:
+            try:
+                record = apply(record, line.event)
+            except FOLD_ERRORS as fault:
+                raise DamagedRun.of(self.events, fold_problem(fault), line=line.number) from fault
+        if record is not None and not all(line.has_checksum for line in lines) and (problem := contradiction(record)):
+            raise DamagedRun.of(self.events, problem)
+        return record
+
+    def check_derived(self, record: RunRecord) -> None:
+        """Check the files that are derived from the journal.
+
+        Raises:
+            DamagedRun: `run.json` or `mlflow.json` cannot be read, or is of another run.
+        """
+        for path, is_needed in ((self.record, record.finished_at is not None), (self.path / "mlflow.json", False)):
+            value = atomic.readable_json(path)
+            if value is None and (is_needed or os.path.lexists(path)):
+                raise DamagedRun.of(path, "it is missing, or no JSON")
+            if value is not None and not isinstance(value, dict):
+                raise DamagedRun.of(path, "it does not hold what was written")
+            if path == self.record and value is not None and value.get("run_id") != record.run_id:
+                raise DamagedRun.of(path, "it does not hold what was written")
+
+    def load_part(self) -> RunRecord | None:
+        """As `load`; of a damaged run what its journal tells before the damage."""
+        record = None
+        with suppress(DamagedRun, *FOLD_ERRORS):
+            for line in journal.scan(self.events):
+                if line.problem is not None:
+                    break
+                record = apply(record, line.event)
+        return record
 
     def save(self, record: RunRecord) -> None:
         """Write `run.json`, derived from the record."""
@@ -112,6 +153,12 @@ class RunFolder:
         return datetime.fromisoformat(_started_at(self))
 
     @property
+    def changed_at(self) -> datetime:
+        """When the journal was written to last; of a run without one, the folder."""
+        path = self.events if os.path.lexists(self.events) else self.path
+        return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+
+    @property
     def is_held(self) -> bool:
         """Whether a live process holds the run now."""
         lock = FileLock(self.path / "run.lock")
@@ -119,8 +166,24 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             return True
+        except OSError:  # nobody can hold it: the folder is read-only, or something else has the lock's name
+            return False
         lock.release()
         return False
+
+
+def contradiction(record: RunRecord) -> str | None:
+    """What cannot be true of the record of a journal whose lines have no checksum; None where nothing is wrong."""
+    for name, stage in record.stages.items():
+        if [attempt.n for attempt in stage.attempts] != list(range(1, len(stage.attempts) + 1)):
+            return f"the attempts of its stage '{name}' are not numbered one by one: lines are lost, or there twice"
+        if record.status is RunStatus.SUCCEEDED and stage.status not in _ENDED_WELL:
+            return f"the run has succeeded, but its stage '{name}' has not: lines are lost"
+    try:
+        to_json(record)
+    except Exception as fault:
+        return f"its events do not fit together: {fold_problem(fault)}"
+    return None
 
 
 def to_json(record: RunRecord) -> dict[str, Any]:
@@ -157,15 +220,36 @@ def folder(runs: Path, run_id: str) -> RunFolder:
 
 
 def existing(runs: Path) -> list[RunFolder]:
-    """All runs that have a journal, by when they started."""
+    """All runs that have a journal, or had one, by when they started; damaged ones too."""
     if not runs.is_dir():
         return []
-    runs_with_journal = [RunFolder(path) for path in runs.iterdir() if (path / "events.jsonl").exists()]
-    return sorted(runs_with_journal, key=_started_at)
+    candidates = [RunFolder(path) for path in runs.iterdir() if not path.name.startswith(".")]
+    return sorted((run for run in candidates if _was_started(run)), key=_started_at)
+
+
+def readable(
+    runs: Path, pass_over: Callable[[DamagedRun], None] | None = None
+) -> Iterator[tuple[RunFolder, RunRecord]]:
+    """All runs that have a record, by when they started.
+
+    Args: pass_over: called for each damaged run, which is left out.
+    """
+    for run in existing(runs):
+        try:
+            record = run.load()
+        except DamagedRun as damage:
+            if pass_over is not None:
+                pass_over(damage)
+            continue
+        if record is not None:
+            yield run, record
 
 
 class PipelineHistory:
-    """The records of a pipeline's runs, newest first; each is read from its journal when it is asked for."""
+    """The records of a pipeline's runs, newest first; each is read from its journal when it is asked for.
+
+    Damaged runs are passed over.
+    """
 
     def __init__(self, runs: Path, pipeline: str, *, without: str | None = None) -> None:
         """Args: without: a run id that is passed over."""
@@ -191,7 +275,10 @@ class PipelineHistory:
 
     def _record(self, run: RunFolder) -> RunRecord | None:
         if run.run_id not in self._loaded:
-            record = run.load()
+            try:
+                record = run.load()
+            except DamagedRun:
+                record = None
             self._loaded[run.run_id] = record if record and record.pipeline == self._pipeline else None
         return self._loaded[run.run_id]
 
@@ -202,26 +289,30 @@ def sweep_of(runs: Path, run_id: str) -> str | None:
     return sweep_id if number.isdecimal() and (runs / sweep_id / SWEEP_FILE).is_file() else None
 
 
+def _was_started(run: RunFolder) -> bool:
+    """Whether there is a journal, in whatever state, or a record that it must have had one."""
+    return os.path.lexists(run.events) or os.path.lexists(run.record)
+
+
 def _started_at(run: RunFolder) -> str:
-    with run.events.open(encoding="utf-8") as stream:
-        first = stream.readline()
-    match = re.search(r'"at": "([^"]+)"', first)
-    return match.group(1) if match else ""
+    """The time of the first event; where that cannot be read, when the first of the files in the folder was written."""
+    with suppress(OSError, ValueError):
+        with run.events.open("rb") as stream:
+            first = stream.readline(1_000_000)
+        if match := re.search(rb'"at": "([^"]+)"', first):
+            datetime.fromisoformat(match[1].decode("ascii"))
+            return match[1].decode("ascii")
+    written = [path.lstat().st_mtime for path in run.path.iterdir()]
+    return datetime.fromtimestamp(min(written, default=0), UTC).isoformat()
 
 
-def find(runs: Path, run_id: str | None, *, pipeline: str | None = None) -> RunFolder:
-    """The run of this id, or the last one (of `pipeline`) where no id is given.
+def named(runs: Path, run_id: str) -> RunFolder:
+    """The run of this id, in whatever state.
 
     Raises:
         ConfigError: if there is none; names the nearest.
     """
     all_runs = existing(runs)
-    if run_id is None:
-        for run in reversed(all_runs):
-            record = run.load()
-            if record and pipeline in (None, record.pipeline):
-                return run
-        raise ConfigError(f"there is no run yet in {runs}.")
     for run in all_runs:
         if run.run_id == run_id:
             return run
@@ -230,3 +321,24 @@ def find(runs: Path, run_id: str | None, *, pipeline: str | None = None) -> RunF
         f"there is no run '{run_id}' in {runs}.{did_you_mean(run_id, names)}\n"
         f"  the last runs: {', '.join(names[-5:]) or 'none'}"
     )
+
+
+def find(runs: Path, run_id: str | None, *, pipeline: str | None = None) -> RunFolder:
+    """The run of this id, or the last one (of `pipeline`) where no id is given.
+
+    Raises:
+        ConfigError: if there is none; names the nearest.
+        DamagedRun: the last one is damaged, or may be it.
+    """
+    if run_id is not None:
+        return named(runs, run_id)
+    for run in reversed(existing(runs)):
+        try:
+            record = run.load()
+        except DamagedRun:
+            record = run.load_part()
+            if record is None or pipeline in (None, record.pipeline):
+                raise
+        if record and pipeline in (None, record.pipeline):
+            return run
+    raise ConfigError(f"there is no run yet in {runs}.")

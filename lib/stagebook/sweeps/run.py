@@ -92,7 +92,8 @@ class _SweepRuns:
         return RunFolder(self.folder.path.parent / run_id)
 
     def load(self, run_id: str) -> RunRecord | None:
-        return self.run(run_id).load()
+        """The record, as far as it can be read."""
+        return self.run(run_id).load_part()
 
     def is_judged(self, configuration: Configuration) -> bool:
         """Whether the run has a figure that stays: it succeeded, or the gate refused its model."""

@@ -6,7 +6,7 @@ you like, after a crash, after a resumption, or by another process (one at a tim
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from stagebook.errors import DamagedRun
 from stagebook.model.record import RunRecord
 from stagebook.runs import folders
 from stagebook.system_tables.columns import schema
@@ -85,17 +86,21 @@ def write_runs(records: Sequence[RunRecord], tables: Path, today: date) -> None:
             table.append(_arrow(name, _missing_rows(name, expected, stored, run_ids, today)))
 
 
-def write_missing_runs(runs_dir: Path, tables: Path, today: date) -> None:
-    """Write all runs that are not under way and have ended, or died, since they were last written."""
+def write_missing_runs(
+    runs_dir: Path, tables: Path, today: date, pass_over: Callable[[DamagedRun], None] | None = None
+) -> None:
+    """Write all runs that are not under way and have ended, or died, since they were last written.
+
+    Args: pass_over: called for each damaged run, which is left out.
+    """
     from stagebook.delta.append_only import AppendOnlyTable
 
     stored = AppendOnlyTable(table_folder(tables, "lakeflow.job_run_timeline")).rows()
     written = {(row["run_id"], row["period_end_time"]) for row in stored}
     missing: list[RunRecord] = []
-    for run in folders.existing(runs_dir):
-        record = None if run.is_held else run.load()
-        ended = record and record.finished_at and datetime.fromisoformat(record.finished_at)
-        if record and (record.run_id, ended) not in written:
+    for run, record in folders.readable(runs_dir, pass_over):
+        ended = record.finished_at and datetime.fromisoformat(record.finished_at)
+        if (record.run_id, ended) not in written and not run.is_held:
             missing.append(record)
     write_runs(missing, tables, today)
 

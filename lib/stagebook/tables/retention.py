@@ -1,16 +1,17 @@
 """Retention: which versions of tables the kept runs need, by their journals and by the commits of the tables."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from stagebook.delta.engine import RUN_ID, STAGE
 from stagebook.delta.log import read_metadata, versions
-from stagebook.errors import ConfigError
+from stagebook.errors import DamagedRun
 from stagebook.model.maintenance import RetainedVersion
 from stagebook.runs import folders, journal
 from stagebook.runs.events import Event
 from stagebook.runs.folders import RunFolder
+
+DAMAGED = "it may need it: its record is damaged (`stagebook runs repair`)"
 
 
 def kept_runs(runs_dirs: Iterable[Path]) -> list[RunFolder]:
@@ -24,15 +25,18 @@ def retained_versions(runs: Sequence[RunFolder], table: str, path: Path) -> list
     These are the versions that a run has pinned, read or written, by any of its attempts, and those that it has
     committed without a word in its journal: a resume continues from them.
 
+    What a damaged run needs is not known, so it keeps all versions that there are.
+
     Args:
         path: the table's folder.
-    Raises:
-        ConfigError: if a journal cannot be read: then what its run needs is unknown.
     """
     committed = _committed_versions(table, path) if runs else []
     needed: dict[tuple[str, int], RetainedVersion] = {}
     for run in runs:
-        in_journal = (version for version in _versions_in_journal(run) if version.table == table)
+        try:
+            in_journal = [version for version in _versions_in_journal(run) if version.table == table]
+        except DamagedRun:
+            in_journal = [RetainedVersion(table, version, run.run_id, DAMAGED) for version in sorted(versions(path))]
         in_log = (version for version in committed if version.run_id == run.run_id)
         for version in (*in_journal, *in_log):
             needed.setdefault((run.run_id, version.version), version)
@@ -40,13 +44,8 @@ def retained_versions(runs: Sequence[RunFolder], table: str, path: Path) -> list
 
 
 def _versions_in_journal(run: RunFolder) -> list[RetainedVersion]:
-    try:
-        return [version for event in journal.read(run.events) for version in _versions_in_event(run.run_id, event)]
-    except (json.JSONDecodeError, KeyError) as fault:
-        raise ConfigError(
-            f"{run.events}: this journal cannot be read ({fault}), so what its run needs is not known.\n"
-            "  Mend it, or delete the folder of that run if nobody needs it any more."
-        ) from None
+    run.load()  # notices what a single line does not tell
+    return [version for event in journal.read(run.events) for version in _versions_in_event(run.run_id, event)]
 
 
 def _versions_in_event(run_id: str, event: Event) -> Iterator[RetainedVersion]:

@@ -36,7 +36,6 @@ def propose_vacuum(
         ReadOnlyTable: if it is an external one.
         UnwritableTable: if delta-rs must not touch its files.
         DamagedTable: if the newest version has lost files.
-        ConfigError: if the journal of a run cannot be read, so that its needs are unknown.
     """
     warehouse.refuse_external(name)
     newest, folder = warehouse.resolve_version(name), warehouse.path(name)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -13,6 +13,7 @@ from stagebook.errors import TrackingUnavailable
 from stagebook.model.pipeline import Tracking
 from stagebook.tracking.connection import public_uri
 
+FILE = "mlflow.json"
 LOCK_SECONDS = 60.0
 
 
@@ -32,9 +33,20 @@ class Links:
     artifacts: dict[str, list[int]] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
 
+    @classmethod
+    def load(cls, folder: Path, uri: str) -> Self:
+        """What the file says of this address; empty where it is damaged, and the ids are found again by tag."""
+        saved = atomic.readable_json(folder / FILE)
+        if not isinstance(saved, dict) or saved.get("tracking_uri") != uri:
+            return cls(uri)
+        kinds = {item.name: type(getattr(cls(uri), item.name)) for item in fields(cls)}
+        usable = {name: value for name, value in saved.items() if name in kinds and isinstance(value, kinds[name])}
+        ids = {name: saved.get(name) for name in ("experiment_id", "run_id") if isinstance(saved.get(name), str)}
+        return cls(**{**usable, **ids})
+
     def save(self, folder: Path) -> None:
         """Write the file. Called after each new id, so that a crash loses none."""
-        atomic.write_json(folder / "mlflow.json", asdict(self))
+        atomic.write_json(folder / FILE, asdict(self))
 
     def for_record(self) -> dict[str, Any]:
         """The part that the run's record contains: address and ids, and notes if there are any."""
@@ -53,8 +65,6 @@ def locked_links(folder: Path, tracking: Tracking) -> Iterator[Links]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "mlflow.lock", timeout=LOCK_SECONDS):
-            uri = public_uri(tracking.uri)
-            saved = atomic.read_json(folder / "mlflow.json") or {}
-            yield Links(**saved) if saved.get("tracking_uri") == uri else Links(uri)
+            yield Links.load(folder, public_uri(tracking.uri))
     except Timeout as fault:
         raise TrackingUnavailable.of(public_uri(tracking.uri), "another process is sending this run") from fault

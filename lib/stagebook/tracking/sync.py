@@ -77,7 +77,7 @@ def ensure_stage_run(context: StageContext) -> str:
     """
     database.ensure_prepared(context.tracking)
     with connected(context.tracking) as client, locked_links(context.run_folder, context.tracking) as links:
-        record = RunFolder(context.run_folder).load()
+        record = RunFolder(context.run_folder).load_part()
         view = run_view(record, final=False) if record else _new_view(context.run_id, {RUN_ID: context.run_id})
         _ensure_parent(client, context.tracking, links, context.run_folder, context.run_id, view)
         recorded = stage_views(record, final=False).get(context.stage) if record else None

@@ -6,8 +6,8 @@ import re
 import pandas as pd
 import pytest
 from deltalake import write_deltalake
+from fixtures.journals import write_journal
 
-from stagebook import atomic
 from stagebook.cli import call, main
 from stagebook.config.flags import parse_condition
 from stagebook.delta.pandas_engine import LocalEngine
@@ -113,10 +113,7 @@ def test_a_restore_is_a_new_version_and_a_broken_table_one_line_in_the_list(outp
 
 def test_a_vacuum_removes_nothing_without_apply_and_lists_what_runs_keep(output, project):
     output("optimize", "flights")
-    events = project / "runs/r0/events.jsonl"
-    atomic.write_text(
-        events, json.dumps({"at": "2026-01-01T00:00:00.000Z", "event": "run_started", "pins": {"flights": 0}}) + "\n"
-    )
+    write_journal(project / "runs/r0/events.jsonl", {"event": "run_started", "pins": {"flights": 0}})
     plan = output("vacuum", "flights", "--older-than", "0")
     assert "2 files of 0.0 MB that nobody needs, 2 files of 0.0 MB kept" in plan
     assert "run r0 keeps 1 file of 0.0 MB: version 0 (pinned at its start)" in plan

@@ -1,5 +1,6 @@
 """Atomic files, the journal, run folders and their locks."""
 
+import json
 import subprocess
 import sys
 import time
@@ -37,11 +38,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_torn_last_line_is_cut_off(tmp_path):
     path = tmp_path / "events.jsonl"
-    path.write_text('{"event": "a"}\n{"event": "b')
-    assert journal.read(path) == [{"event": "a"}]
+    linked = [{"at": f"2026-11-23T12:00:0{n}+00:00", "event": "tracking_linked", "mlflow": {}} for n in range(2)]
+    path.write_text(json.dumps(linked[0]) + '\n{"event": "b')
+    assert journal.read(path) == linked[:1]
     with journal.Journal(path) as book:
-        book.append({"event": "c"})
-    assert journal.read(path) == [{"event": "a"}, {"event": "c"}]
+        book.append(linked[1])
+    assert journal.read(path) == linked
 
 
 def test_the_record_read_back_equals_the_one_held(tmp_path):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from fixtures.journals import write_journal
 from fixtures.properties import costly_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stagebook.delta.pandas_engine import LocalEngine
-from stagebook.errors import ConfigError, DamagedTable, ReadOnlyTable, UnknownTable
+from stagebook.errors import DamagedTable, ReadOnlyTable, UnknownTable
 from stagebook.model.tables import Column, Kind, TableSchema
 from stagebook.runs import folders
 from stagebook.tables import maintenance, retention
@@ -35,9 +36,7 @@ class Project:
         return self.warehouse.write(rows, SCHEMA, writer=Writer(run, "prep", 1), replace=where).version
 
     def record(self, run: str, *events: dict) -> None:
-        (self.runs / run).mkdir(parents=True, exist_ok=True)
-        dated = [{"at": "2026-01-01T00:00:00.000Z", **event} for event in events or ({"event": "run_started"},)]
-        (self.runs / run / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in dated))
+        write_journal(self.runs / run / "events.jsonl", *(events or ({"event": "run_started"},)))
 
     def vacuum(self, *, hours=0.0, now=LATER, apply=True):
         runs = retention.kept_runs([self.runs])
@@ -175,14 +174,15 @@ def test_a_table_that_has_lost_files_is_left_alone(project):
     assert project.readable(0)
 
 
-def test_a_journal_that_cannot_be_read_prevents_any_removal(project):
+def test_a_damaged_run_keeps_every_version_and_the_plan_says_why(project):
     project.write("deleted", 0)
     project.write("deleted", 1)
     project.record("torn")
     journal = project.runs / "torn/events.jsonl"
     journal.write_text('{"at": "x"\n' + journal.read_text())
-    with pytest.raises(ConfigError, match="torn/events.jsonl: this journal cannot be read"):
-        project.vacuum()
+    [retained] = project.vacuum().retained
+    reason = "it may need it: its record is damaged (`stagebook runs repair`)"
+    assert (retained.run_id, dict(retained.versions)) == ("torn", {0: reason, 1: reason})
     assert project.readable(0)
 
 
