@@ -23,8 +23,10 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
             os.fsync(stream.fileno())
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as fault:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(fault, OSError) and fault.errno:
+            fault.filename = str(path)
         raise
 
 

@@ -262,7 +262,7 @@ class DamagedRun(StagebookError):
         return self.brief.partition(" cannot be used: ")[2].removesuffix(".")
 
 
-_TODO = {
+_FULL = {
     errno.ENOSPC: "Free space there, or move the folder to another disk (--runs-dir, --warehouse)",
     errno.EDQUOT: "Raise the quota or free space there, or use another folder (--runs-dir, --warehouse)",
     errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`)",
@@ -274,8 +274,19 @@ class Unwritable(StagebookError):
 
     @classmethod
     def of(cls, path: Path, fault: OSError) -> Self:
-        todo = _TODO.get(fault.errno or 0, "Make the folder writable, or use another one (--runs-dir, --warehouse)")
+        todo = _FULL.get(fault.errno or 0, "Make the folder writable, or use another one (--runs-dir, --warehouse)")
         return cls(f"{path}: cannot be written ({fault.strerror or fault}).\n  {todo}, and start again.")
+
+    @staticmethod
+    def is_why(fault: OSError) -> bool:
+        """Whether a file could not be written for want of space or permission."""
+        return fault.errno in {*_FULL, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class UnwritableRuns(Unwritable):
+    """The folder of a run cannot be made or held; nothing was started."""
+
+    exit_code = 2
 
 
 class UnwritableTable(PermanentError):

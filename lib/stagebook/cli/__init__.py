@@ -5,13 +5,14 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
 from cyclopts import App
 
-from stagebook.errors import StagebookError
+from stagebook.errors import StagebookError, Unwritable
 
 _UV_RUN = "UV_RUN_RECURSION_DEPTH"
 """The environment variable by which `uv run` is recognised."""
@@ -72,6 +73,7 @@ def call(words: list[str]) -> int:
 
 def main(words: list[str] | None = None) -> None:
     """Run one command and exit with its status; an error that a user can cause ends in words."""
+    threading.excepthook = _report_in_a_line
     try:
         status = call(sys.argv[1:] if words is None else words)
     except StagebookError as error:
@@ -79,6 +81,9 @@ def main(words: list[str] | None = None) -> None:
 
         print(f"stagebook: {excerpt(error, FINDINGS_TEXT)}", file=sys.stderr)
         status = error.exit_code
+    except OSError as fault:  # a full disk, a folder that cannot be written: nobody's program is at fault
+        print(f"stagebook: {_without_traceback(fault)}", file=sys.stderr)
+        status = Unwritable.exit_code
     except KeyboardInterrupt as stopped:
         status = 128 + getattr(stopped, "number", signal.SIGINT)
     try:
@@ -86,6 +91,18 @@ def main(words: list[str] | None = None) -> None:
     except OSError:  # nobody reads it any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
+
+
+def _without_traceback(fault: OSError) -> str:
+    if fault.filename and Unwritable.is_why(fault):
+        return str(Unwritable.of(Path(fault.filename), fault))
+    return f"{type(fault).__name__}: {fault}"
+
+
+def _report_in_a_line(args: threading.ExceptHookArgs) -> None:
+    """What a thread beside the main one died of."""
+    name = args.thread.name if args.thread else "thread"
+    print(f"stagebook: {name} ended early: {args.exc_type.__name__}: {args.exc_value}", file=sys.stderr)
 
 
 def kit_name() -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from stagebook.cli.options import ProjectOptions, quiet_environment
+from stagebook.cli.options import ProjectOptions, quiet_environment, warn
 
 if TYPE_CHECKING:
     from stagebook.runs.folders import RunFolder

@@ -145,14 +145,17 @@ def _execute(stage_run: _StageRun, n: int) -> Outcome:
     def progress(cell: CellProgress) -> None:
         context.progress(stage.name, n, cell)
 
-    outcome = run_attempt(
-        job,
-        log=folder.attempt(stage.name, n, ".log"),
-        stop=context.stop,
-        progress=progress,
-        fork_server=context.prestarter.fork_server if stage.kernel == "auto" else None,
-        prestarted=context.prestarter.take(stage.name, job.upcoming),
-    )
+    try:
+        outcome = run_attempt(
+            job,
+            log=folder.attempt(stage.name, n, ".log"),
+            stop=context.stop,
+            progress=progress,
+            fork_server=context.prestarter.fork_server if stage.kernel == "auto" else None,
+            prestarted=context.prestarter.take(stage.name, job.upcoming),
+        )
+    except OSError as fault:  # such as a full disk
+        return Outcome.failed(AttemptStatus.FAILED, type(fault).__name__, f"the attempt cannot be started: {fault}")
     return outcome if endpoint is None else spark_server.attribute_to_spark(outcome, spark, endpoint)
 
 

@@ -8,7 +8,7 @@ death. What stays papermill's: loading, parameter injection, and the notebook's 
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +127,8 @@ class CellStateManager(NotebookExecutionManager):
     def save(self, **kwargs: Any) -> None:
         """Save if the last save is long enough ago."""
         if time.monotonic() >= self._next_save:
-            self.save_now()
+            with suppress(OSError):  # the last save decides
+                self.save_now()
 
     def autosave_cell(self, **kwargs: Any) -> None:
         self.save()

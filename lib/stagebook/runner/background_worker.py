@@ -107,7 +107,12 @@ class BackgroundWorker:
         return self._signals.is_hurried
 
     def _start(self, fork_server: ForkServer | None) -> None:
-        with self._log.open("ab") as log:
+        path = self._log
+        try:
+            path.touch()
+        except OSError:  # such as a full disk: the worker works without
+            path = Path(os.devnull)
+        with path.open("ab") as log:
             if fork_server is not None:
                 with suppress(ForkServerUnavailable):
                     self._process = self._program.fork(

@@ -7,6 +7,7 @@ from itertools import islice
 
 from stagebook import atomic
 from stagebook.costs.trend import trend
+from stagebook.errors import Unwritable
 from stagebook.model.record import RunRecord, RunStatus, StageStatus
 from stagebook.report.page import render
 from stagebook.runner import outcome
@@ -36,18 +37,18 @@ def finalize(run: PreparedRun, services: Services) -> None:
     services.signals.end_begins()
     worker, recorder, context = services.worker, services.recorder, ReportContext(run.resume_command, run.cache.history)
     if not run.plan.running:
-        _close_record(services)
-        write_report(recorder.record, run.folder, context)
+        _close_record(run, services)
+        _try_to_report(run, recorder.record, context)
         worker.detach("finish_detached")
         return
     services.tracking.wait()
     if links := worker.call("sync", FINISH_SECONDS):
-        recorder.emit("tracking_linked", mlflow=links)
+        recorder.emit_optional("tracking_linked", mlflow=links)
         for note in links.get("notes", ()):
             run.environment.warn(f"tracking: {note}")
-    _close_record(services)
+    _close_record(run, services)
     worker.call("render", RENDER_SECONDS)
-    write_report(recorder.record, run.folder, context)
+    _try_to_report(run, recorder.record, context)
     if worker.is_hurried:
         worker.detach("finish_detached")
         run.environment.warn("tracking and notices are finished in the background")
@@ -57,10 +58,23 @@ def finalize(run: PreparedRun, services: Services) -> None:
         run.environment.warn(f"{problem} (nothing is lost: `{run.sync_command}` sends it later)")
 
 
-def _close_record(services: Services) -> None:
+def _close_record(run: PreparedRun, services: Services) -> None:
     recorder, received = services.recorder, services.signals.received
     status, exit_code = outcome.verdict(recorder.record, received[0] if received else None)
-    recorder.emit("run_finished", status=status.value, exit_code=exit_code)
+    try:
+        recorder.emit("run_finished", status=status.value, exit_code=exit_code)
+    except Unwritable as full:
+        if recorder.record.finished_at is None:
+            raise
+        run.environment.warn(str(full))
+
+
+def _try_to_report(run: PreparedRun, record: RunRecord, context: ReportContext) -> None:
+    """Write the report; where the disk takes it no more, say so: the run has ended all the same."""
+    try:
+        write_report(record, run.folder, context)
+    except OSError as fault:
+        run.environment.warn(f"the report is not written: {Unwritable.of(run.folder.report, fault)}")
 
 
 @contextmanager
@@ -77,6 +91,8 @@ def recorded_as_failed(run: PreparedRun, services: Services) -> Iterator[None]:
             )
             recorder.emit("run_finished", status=RunStatus.FAILED.value, exit_code=outcome.FAILED)
             write_report(recorder.record, run.folder, ReportContext(run.resume_command, run.cache.history))
+        if isinstance(error, OSError | Unwritable):
+            run.environment.warn(f"the run was stopped; finished stages are kept. Resume with:\n  {run.resume_command}")
         raise
 
 

@@ -119,7 +119,7 @@ def _measure(recorder: RunRecorder, clock: Callable[[], datetime], ended: thread
         first, now = readings[0].at, readings[-1].at
         if last or _minute_of(first) != _minute_of(now):
             if now > first and (stages := running(recorder.record, first, now)):
-                recorder.emit("minute_measured", stages=stages, **minute(readings))
+                recorder.emit_optional("minute_measured", stages=stages, **minute(readings))
             readings = readings[-1:]
         if last:
             return

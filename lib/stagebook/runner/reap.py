@@ -1,6 +1,6 @@
 """Closing what a kill -9 of the runner left, as of its last sign of life, and telling the event sinks of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from signal import SIGKILL
 
@@ -22,7 +22,7 @@ def reap(pipeline: Pipeline, environment: RunEnvironment) -> list[str]:
     They can still be resumed. Damaged runs, and what a sink cannot take now, are warned of and kept.
     """
     closed = []
-    for folder in _unfinished(pipeline, warn):
+    for folder in _unfinished(pipeline, environment.warn):
         try:
             with folder.held():
                 history = PipelineHistory(pipeline.paths.runs, pipeline.name, without=folder.run_id)

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 
 from stagebook import atomic
 from stagebook.costs import bill
-from stagebook.errors import ConfigError, DamagedRun, RunHeld, did_you_mean
-from stagebook.formatting import strict_json
+from stagebook.errors import ConfigError, DamagedRun, RunHeld, UnwritableRuns, did_you_mean
+from stagebook.formatting import printable, strict_json
 from stagebook.model.record import SCHEMA_VERSION, RunRecord, RunStatus, StageStatus
 from stagebook.runs import journal
 from stagebook.runs.events import FOLD_ERRORS, apply, fold_problem
@@ -122,17 +122,23 @@ class RunFolder:
         Args: wait_seconds: how long to wait for another process to let go.
         Raises:
             RunHeld: if another process holds it; the message names the owner.
+            UnwritableRuns: the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         owner = self.path / "run.owner"
         lock = FileLock(self.path / "run.lock")
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=wait_seconds)
         except Timeout:
-            name = owner.read_text(encoding="utf-8") if owner.exists() else "unknown"
-            raise RunHeld.of(self.run_id, name) from None
+            name = "unknown"
+            with suppress(OSError, ValueError):
+                name = owner.read_text(encoding="utf-8")
+            raise RunHeld.of(self.run_id, printable(name)) from None
+        except OSError as fault:
+            raise UnwritableRuns.of(self.path, fault) from fault
         try:
-            atomic.write_text(owner, f"process {os.getpid()} on {os.uname().nodename}")
+            with suppress(OSError):  # it only tells others who holds the run
+                atomic.write_text(owner, f"process {os.getpid()} on {os.uname().nodename}")
             yield
         finally:
             if not self.events.exists():

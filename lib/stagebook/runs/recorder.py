@@ -3,17 +3,22 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from stagebook.errors import Unwritable
 from stagebook.model.record import AttemptStatus, RunRecord
 from stagebook.runs.events import Event, apply
 from stagebook.runs.folders import RunFolder
 from stagebook.runs.journal import Journal
 
 Listener = Callable[[Event, RunRecord], None]
+
+RESERVE = "run.reserve"
+RESERVE_BYTES = 64 * 1024
+"""What a file holds free for the last events of a run on a disk that becomes full meanwhile."""
 
 SAVING_SHARE = 0.1
 """Of a run's time, at most this part goes into rewriting `run.json`, whatever the number of stages."""
@@ -23,7 +28,8 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
     """Takes events from any thread: journal first, then the record, then the subscribers.
 
     `run.json` holds the whole record, so it is not rewritten with each event of a run of many stages: it
-    follows when the last rewriting is as long ago as `SAVING_SHARE` asks for, and when the run begins or ends.
+    follows when the last rewriting is as long ago as `SAVING_SHARE` asks for, and when the run begins or ends. It can
+    be derived again at any time, so a full disk ends the run only where it keeps an event from the journal.
     """
 
     def __init__(self, folder: RunFolder, clock: Callable[[], datetime]) -> None:
@@ -32,6 +38,9 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
         self._lock = threading.Lock()
         self._record = folder.load()
         self._journal = Journal(folder.events)
+        self._reserve = folder.path / RESERVE
+        with suppress(OSError):
+            self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
         self._listeners: list[Listener] = []
         self._saved_at = float("-inf")
         self._pause = 0.0
@@ -62,23 +71,49 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
         self._listeners.append(listener)
 
     def emit(self, name: str, **fields: Any) -> None:
-        """Journal one event, change the record by it; `run.json` follows."""
+        """Journal one event, change the record by it; `run.json` follows.
+
+        Raises:
+            Unwritable: the disk takes no more. The event is in the journal where its reserve was enough.
+        """
         self.emit_all([(name, fields)])
 
-    def emit_all(self, named: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def emit_optional(self, name: str, **fields: Any) -> None:
+        """As `emit` for an event that nothing depends on: on a full disk it is left out."""
+        with suppress(Unwritable):
+            self.emit_all([(name, fields)], is_optional=True)
+
+    def emit_all(self, named: Sequence[tuple[str, Mapping[str, Any]]], *, is_optional: bool = False) -> None:
         """Several events that are true at once: written to the disk together."""
         if not named:
             return
+        full: Unwritable | None = None
         with self._lock:
             at = stamp(self._clock())
             events: list[Event] = [{"at": at, "event": name, **fields} for name, fields in named]
-            self._journal.append(*events)
+            try:
+                self._journal.append(*events)
+            except Unwritable as fault:
+                if is_optional or not self._release_reserve():
+                    raise
+                self._journal.append(*events)
+                full = fault
             for event in events:
                 self._record = apply(self._record, event)
             self._save(at_once=any(name.startswith("run_") for name, _ in named))
             for event in events:
                 for listener in self._listeners:
                     listener(event, self.record)
+        if full is not None:
+            raise full
+
+    def _release_reserve(self) -> bool:
+        """Free what was held free; whether there was something."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True
 
     def _save(self, *, at_once: bool) -> None:
         """Rewrite `run.json` now, or as soon as its share of the time allows."""
@@ -95,7 +130,8 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
             self._later.cancel()
             self._later = None
         began = time.monotonic()
-        self.folder.save(self.record)
+        with suppress(OSError):  # the journal has all of it
+            self.folder.save(self.record)
         self._saved_at = time.monotonic()
         self._pause = (self._saved_at - began) / SAVING_SHARE
 
@@ -113,6 +149,7 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
         with self._lock:
             if self._later is not None:
                 self._save_now()
+            self._release_reserve()
             self._journal.close()
 
 
