@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from stagebook import graph
 from stagebook.config import deployment, notebooks
+from stagebook.config.database_file import database_problem
 from stagebook.config.findings import Finding
 from stagebook.config.kernels import KernelChoice
 from stagebook.config.merge import Merged
@@ -358,6 +359,13 @@ def unfit_pools(subject: CheckSubject) -> Iterator[Finding]:
                 yield Finding(where, key, f"takes {amount:g}, and the pool holds {sizes[pool]:g}.")
 
 
+def impossible_tracking_databases(subject: CheckSubject) -> Iterator[Finding]:
+    uri = subject.spec.tracking.uri
+    if uri is not None and (problem := database_problem(uri, Path.cwd())):
+        where = subject.merged.where(("tracking", "uri"))
+        yield Finding(where, "tracking.uri", problem, "a file in a folder on a disk, or the address of a server")
+
+
 RULES = (
     unknown_stages,
     cycles,
@@ -378,4 +386,5 @@ RULES = (
     unsupported_in_databricks_notebooks,
     unpriced_profiles,
     unfit_pools,
+    impossible_tracking_databases,
 )

@@ -5,11 +5,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stagebook.errors import TrackingRefused, TrackingUnavailable
 from stagebook.model.record import Attempt, RunRecord
 from stagebook.runner.event_sinks import EventSinks, one_line
 from stagebook.runs.folders import RunFolder
@@ -18,6 +19,9 @@ from stagebook.tracking import database
 
 HELD_SECONDS = 60.0
 
+HURRIED = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+"""MLflow's settings of a run, which does not wait for a server that does not answer: the record is sent later."""
+
 
 class BackgroundTasks:
     """The tasks that the runner may ask for; each answers with plain values."""
@@ -25,15 +29,34 @@ class BackgroundTasks:
     def __init__(self, setup: dict[str, Any]) -> None:
         self.folder = RunFolder(Path(setup["run_folder"]))
         self.sinks = EventSinks.from_json(setup["sinks"])
+        self._unavailable: TrackingUnavailable | None = None
 
     def prepare(self) -> dict[str, Any]:
         """Make MLflow's database."""
-        database.prepare(self.sinks.tracking)
+        with self._tried_once():
+            database.prepare(self.sinks.tracking)
         return {}
 
     def sync(self) -> dict[str, Any]:
         """Send to MLflow what the record has by now; answers with the ids of its runs."""
-        return self.sinks.sync_mlflow(self.folder, final=False)
+        with self._tried_once():
+            return self.sinks.sync_mlflow(self.folder, final=False)
+
+    @contextmanager
+    def _tried_once(self) -> Iterator[None]:
+        """Do not wait again for a server that has not answered before.
+
+        Raises:
+            TrackingUnavailable: it did not answer, or does not now.
+        """
+        if self._unavailable is not None:
+            raise self._unavailable
+        try:
+            yield
+        except TrackingUnavailable as fault:
+            if not isinstance(fault, TrackingRefused):
+                self._unavailable = fault
+            raise
 
     def render(self) -> dict[str, Any]:
         """Render the executed notebooks that have no page yet."""
@@ -57,7 +80,7 @@ class BackgroundTasks:
 
     def finish(self) -> dict[str, Any]:
         """The last word to MLflow, with artifacts; the system tables; then the notices."""
-        return {"problems": self.sinks.finish(self.folder)}
+        return {"problems": self.sinks.finish(self.folder, skip_tracking=self._unavailable)}
 
     def finish_detached(self) -> dict[str, Any]:
         """As `finish`, after the runner has gone: the worker takes the run over and links it to MLflow itself."""
@@ -80,6 +103,8 @@ def main() -> int:
     """Do what is asked until nobody asks any more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # prints of libraries go to the log, not between the answers
+    for name, value in HURRIED.items():
+        os.environ.setdefault(name, value)
     background = BackgroundTasks(json.loads(sys.argv[1]))
     methods = (
         background.prepare,
@@ -117,7 +142,8 @@ def _answer(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return task()
     except Exception as error:
-        traceback.print_exc()
+        with suppress(OSError):  # the log's disk may be full
+            traceback.print_exc()
         return {"problem": one_line(error)}
 
 

@@ -155,10 +155,10 @@ class TrackingDatabase:
         self._worker, self._warn, self._lock = worker, warn, threading.Lock()
         self._call = worker.post("prepare") if is_needed else None
 
-    def wait(self) -> None:
+    def wait(self, seconds: float = READY_SECONDS) -> None:
         """Come back when it is there, or will not be: then a warning says so, once."""
         with self._lock:
             call, self._call = self._call, None
-            is_there = call is None or self._worker.wait_for(call, READY_SECONDS) is not None
+            is_there = call is None or self._worker.wait_for(call, seconds) is not None
             if not is_there and not self._worker.is_hurried:
                 self._warn("tracking is not available; the run goes on, and its record is sent later")

@@ -52,10 +52,14 @@ class EventSinks:
         record = folder.load()
         return sync.sync(record, self.tracking, folder.path, final=final) if record else {}
 
-    def finish(self, folder: RunFolder) -> list[str]:
-        """The last word to all sinks; the problems there were."""
+    def finish(self, folder: RunFolder, skip_tracking: Exception | None = None) -> list[str]:
+        """The last word to all sinks; the problems there were.
+
+        Args: skip_tracking: why MLflow is not asked again.
+        """
+        tracking = [f"tracking: {one_line(skip_tracking)}"] if skip_tracking is not None else []
         return [
-            *_problems("tracking", lambda: self.sync_mlflow(folder, final=True)),
+            *(tracking or _problems("tracking", lambda: self.sync_mlflow(folder, final=True))),
             *_problems("system tables", lambda: self.post_to_system_tables(folder)),
             *self.notify(folder),
         ]

@@ -1,5 +1,6 @@
 """The end of a run: the record is closed, the report written, and event sinks hear the last of it."""
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -8,15 +9,17 @@ from itertools import islice
 from stagebook import atomic
 from stagebook.costs.trend import trend
 from stagebook.errors import Unwritable
+from stagebook.model.pipeline import Tracking
 from stagebook.model.record import RunRecord, RunStatus, StageStatus
 from stagebook.report.page import render
 from stagebook.runner import outcome
-from stagebook.runner.background_worker import FINISH_SECONDS, RENDER_SECONDS
+from stagebook.runner.background_worker import FINISH_SECONDS, READY_SECONDS, RENDER_SECONDS
 from stagebook.runner.event_sinks import one_line
 from stagebook.runner.prepare import PreparedRun
 from stagebook.runner.services import Services
 from stagebook.runs.folders import RunFolder
 
+TRACKING_SECONDS = 4.0
 MOST_RUNS = 60
 """A report compares so many runs, at most."""
 
@@ -41,21 +44,30 @@ def finalize(run: PreparedRun, services: Services) -> None:
         _try_to_report(run, recorder.record, context)
         worker.detach("finish_detached")
         return
-    services.tracking.wait()
-    if links := worker.call("sync", FINISH_SECONDS):
+    deadline = time.monotonic() + _patience(run.pipeline.tracking)
+    services.tracking.wait(deadline - time.monotonic())
+    if links := worker.call("sync", deadline - time.monotonic()):
         recorder.emit_optional("tracking_linked", mlflow=links)
         for note in links.get("notes", ()):
             run.environment.warn(f"tracking: {note}")
+    is_late = time.monotonic() >= deadline
     _close_record(run, services)
-    worker.call("render", RENDER_SECONDS)
+    if not is_late:
+        worker.call("render", RENDER_SECONDS)
     _try_to_report(run, recorder.record, context)
-    if worker.is_hurried:
+    if worker.is_hurried or is_late:
         worker.detach("finish_detached")
-        run.environment.warn("tracking and notices are finished in the background")
+        slow = "" if worker.is_hurried else "tracking takes too long: "
+        run.environment.warn(f"{slow}tracking and notices are finished in the background")
         return
     finished = worker.call("finish", FINISH_SECONDS)
     for problem in finished["problems"] if finished else ["tracking is not finished"]:
         run.environment.warn(f"{problem} (nothing is lost: `{run.sync_command}` sends it later)")
+
+
+def _patience(tracking: Tracking) -> float:
+    """Seconds that the end of a run may wait for MLflow; a database of its own may have to be made first."""
+    return READY_SECONDS if tracking.uri.startswith("sqlite:") else TRACKING_SECONDS
 
 
 def _close_record(run: PreparedRun, services: Services) -> None:

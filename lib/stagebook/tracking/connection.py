@@ -2,8 +2,9 @@
 
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ def connected(tracking: Tracking, *, answer_seconds: int | None = None) -> "Iter
         TrackingRefused: the server answers with a refusal.
     """
     probe(tracking.uri)
+    if (file := sqlite_file(tracking.uri)) is not None:
+        probe_database(file, tracking.uri)
     timeouts = {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(answer_seconds or ANSWER_SECONDS),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -100,6 +103,22 @@ def probe(uri: str) -> None:
         socket.create_connection((parts.hostname, port), timeout=PROBE_SECONDS).close()
     except OSError as fault:
         raise TrackingUnavailable.of(public_uri(uri), error_summary(fault)) from fault
+
+
+def probe_database(file: Path, uri: str) -> None:
+    """Check that a sqlite file can be written; one that does not exist passes.
+
+    Raises:
+        TrackingUnavailable: it is locked for two seconds, or no database.
+    """
+    if not file.exists():
+        return
+    try:
+        with closing(sqlite3.connect(file, timeout=PROBE_SECONDS, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.Error as fault:
+        raise TrackingUnavailable.of(uri, error_summary(fault)) from fault
 
 
 def public_uri(uri: str) -> str:

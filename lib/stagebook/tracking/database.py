@@ -1,9 +1,12 @@
 """Create and migrate MLflow's own database in one process, before others open it."""
 
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -15,8 +18,8 @@ from stagebook.tracking.connection import connected, public_uri, sqlite_file, tr
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LOCK_SECONDS = 180.0
-"""Creating a database takes seconds, and up to a minute on a busy machine where six processes wait for it."""
+STALLED_SECONDS = 5.0
+"""How long a process waits for another one that creates the database, after the last sign that it goes on."""
 
 
 class ExperimentDeleted(TrackingRefused):
@@ -30,7 +33,8 @@ def prepare(tracking: Tracking) -> None:
     migrated. For other URIs only the experiment is created.
 
     Raises:
-        TrackingUnavailable: the server does not answer, or another process holds the lock for three minutes.
+        TrackingUnavailable: the server does not answer, the file cannot be made, or the process that creates it
+            has not gone on for five seconds.
         TrackingRefused: the database is newer than this MLflow, or the experiment was deleted.
     """
     file = sqlite_file(tracking.uri)
@@ -40,13 +44,46 @@ def prepare(tracking: Tracking) -> None:
         return
     if is_prepared(tracking):
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+
     try:
-        with FileLock(f"{file}.lock", timeout=LOCK_SECONDS):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{file}.lock").touch()
+        with _lock_while_it_goes_on(file):
             if not is_prepared(tracking):
                 _prepare(tracking, file)
     except Timeout as fault:
-        raise TrackingUnavailable.of(tracking.uri, f"{file}.lock is held by another process") from fault
+        reason = f"{file}.lock is held by another process, which does not go on"
+        raise TrackingUnavailable.of(tracking.uri, reason) from fault
+    except OSError as fault:
+        raise TrackingUnavailable.of(tracking.uri, f"{file} cannot be made: {fault.strerror or fault}") from fault
+
+
+@contextmanager
+def _lock_while_it_goes_on(file: Path) -> Iterator[None]:
+    """Hold the lock of a database; wait for whoever holds it as long as the database changes.
+
+    Raises:
+        Timeout: nothing has changed for `STALLED_SECONDS`.
+    """
+    lock, seen, deadline = FileLock(f"{file}.lock"), _state(file), time.monotonic() + STALLED_SECONDS
+    while True:
+        with suppress(Timeout):
+            lock.acquire(timeout=0.2)
+            break
+        if (state := _state(file)) != seen:
+            seen, deadline = state, time.monotonic() + STALLED_SECONDS
+        elif time.monotonic() > deadline:
+            raise Timeout(lock.lock_file)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _state(file: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a database's files."""
+    status = ((path.name, path.stat()) for path in sorted(file.parent.glob(f"{file.name}*")) if path.exists())
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status if not name.endswith(".lock")]
 
 
 def ensure_prepared(tracking: Tracking) -> None:
@@ -67,7 +104,7 @@ def is_prepared(tracking: Tracking) -> bool:
     file = sqlite_file(tracking.uri)
     if file is None:
         return True
-    marker = atomic.read_json(_marker(file)) or {}
+    marker = _read_marker(file)
     up_to_date = file.exists() and marker.get("mlflow") == version("mlflow")
     return up_to_date and tracking.experiment in marker.get("experiments", [])
 
@@ -98,7 +135,7 @@ def experiment_id(client: "MlflowClient", tracking: Tracking) -> str:
 
 
 def _prepare(tracking: Tracking, file: Path) -> None:
-    marker = atomic.read_json(_marker(file)) or {}
+    marker = _read_marker(file)
     with translated_errors(tracking.uri):
         _migrate(tracking.uri, file)  # before a client is created: it would migrate without a copy, or refuse
     with connected(tracking) as client:
@@ -130,6 +167,12 @@ def _location(tracking: Tracking) -> str | None:
     if tracking.artifacts is None or "://" in tracking.artifacts:
         return tracking.artifacts
     return Path(tracking.artifacts).resolve().as_uri()
+
+
+def _read_marker(file: Path) -> dict[str, Any]:
+    """What is noted of the database; empty where nothing is, or the note is damaged."""
+    value = atomic.readable_json(_marker(file))
+    return value if isinstance(value, dict) else {}
 
 
 def _marker(file: Path) -> Path:

@@ -100,7 +100,11 @@ def _ensure_parent(
     if links.run_id is None:
         links.experiment_id = database.experiment_id(client, tracking)
         tagged = client.search_runs([links.experiment_id], f"tags.`{RUN_ID}` = '{run_id}'", order_by=["start_time"])
-        parents = [run.info.run_id for run in tagged if STAGE not in run.data.tags]
+        parents = [
+            run.info.run_id
+            for run in tagged
+            if STAGE not in run.data.tags and run.info.start_time == view.started_ms  # else a namesake from elsewhere
+        ]
         links.run_id = parents[0] if parents else _create(client, links, view, view.tags)
         links.save(run_dir)
     return links.run_id
