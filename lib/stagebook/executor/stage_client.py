@@ -21,6 +21,7 @@ from zmq.asyncio import Poller
 from stagebook.executor.cell_end import ALLOWS_ERROR, CellEnd, cell_end, outcome_of
 from stagebook.executor.job import CellProgress, Outcome
 from stagebook.executor.kernels import setup
+from stagebook.executor.output_limit import OutputLimit
 from stagebook.executor.stream_buffer import StreamBuffer
 from stagebook.formatting import first_line
 from stagebook.model.record import AttemptStatus
@@ -57,7 +58,7 @@ class StageClient(PapermillNotebookClient):
     def __init__(self, nb_man: "CellStateManager", **options: Any) -> None:
         super().__init__(nb_man, **options)
         self._execution: AttemptExecution = nb_man.execution
-        self._streams = StreamBuffer()
+        self._streams, self._limit = StreamBuffer(), OutputLimit()
         self.clear_before_next_output = False
         nb_man.before_save = self._streams.flush
 
@@ -113,7 +114,7 @@ class StageClient(PapermillNotebookClient):
             elif outcome is not None and execution.stopping:
                 outcome = execution.interrupted(number)
         finally:
-            self._streams.flush()
+            self._complete_outputs(cell)
         if outcome is None:
             return None
         if outcome.error is not None:
@@ -135,16 +136,21 @@ class StageClient(PapermillNotebookClient):
         self._check_time()
         allows_error = ALLOWS_ERROR in cell.metadata.get("tags", ())
         cell.outputs, cell.metadata["execution"] = [], {}
-        self.clear_before_next_output = False
+        self.clear_before_next_output, self._limit = False, OutputLimit()
         request = self._kernel.execute(cell.source, store_history=is_users, stop_on_error=not allows_error)
         reply = await self._reply(request, cell, index)
-        self._streams.flush()
+        self._complete_outputs(cell)
         self._check_time()
         if not is_users:
             cell.execution_count = None
         return cell_end(reply, cell.outputs, allows_error=allows_error, has_dbutils=self._execution.is_databricks)
 
     _run_cell = run_sync(_async_run_cell)
+
+    def _complete_outputs(self, cell: "NotebookNode") -> None:
+        """Put into the cell what was held back of its outputs so far."""
+        self._streams.flush()
+        self._limit.end(cell)
 
     async def _reply(self, request: str, cell: "NotebookNode", index: int) -> Message | None:
         """The content of the kernel's reply, once the cell has ended; None if it is certain that none comes."""
@@ -184,7 +190,11 @@ class StageClient(PapermillNotebookClient):
             raise CellTimeoutError("the time is over")
 
     def process_message(self, msg: Message, cell: "NotebookNode", cell_index: int) -> "NotebookNode | None":
-        """Put an output into the cell; text that continues its last output is added to that."""
+        """Put an output into the cell, as far as there is room; text that continues its last output is added to that."""
+        admitted = self._limit.admit(msg)
+        return None if admitted is None else self._add_output(admitted, cell, cell_index)
+
+    def _add_output(self, msg: Message, cell: "NotebookNode", cell_index: int) -> "NotebookNode | None":
         kind, content = msg["msg_type"], msg["content"]
         is_redirected = self.clear_before_next_output or self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if kind == "stream" and not is_redirected:
