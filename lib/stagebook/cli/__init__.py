@@ -23,7 +23,7 @@ COMMANDS = {
         "accept:accept",
         "Take the newest results of these stages for current, so that the next run does not run them again.",
     ),
-    "runs": ("runs:app", "List the runs; close those whose runner was killed."),
+    "runs": ("runs:app", "List the runs; close those whose runner was killed; repair damaged records."),
     "sync": ("sync:sync", "Send to MLflow what it lacks of a run; nothing is sent twice."),
     "sweep": ("sweep:sweep", "Run the configurations of a sweep and compare them; stages that they share run once."),
     "queue": ("queue:app", "Runs and sweeps that start when they may: within hours, by priority, before a deadline."),

@@ -190,7 +190,7 @@ class StageClient(PapermillNotebookClient):
             raise CellTimeoutError("the time is over")
 
     def process_message(self, msg: Message, cell: "NotebookNode", cell_index: int) -> "NotebookNode | None":
-        """Put an output into the cell, as far as there is room; text that continues its last output is added to that."""
+        """Put an output into the cell, as far as there is room; text that continues its last output joins it."""
         admitted = self._limit.admit(msg)
         return None if admitted is None else self._add_output(admitted, cell, cell_index)
 
