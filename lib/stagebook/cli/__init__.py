@@ -13,6 +13,7 @@ from pathlib import Path
 from cyclopts import App
 
 from stagebook.errors import StagebookError, Unwritable
+from stagebook.formatting import printable
 
 _UV_RUN = "UV_RUN_RECURSION_DEPTH"
 """The environment variable by which `uv run` is recognised."""
@@ -102,7 +103,7 @@ def _without_traceback(fault: OSError) -> str:
 def _report_in_a_line(args: threading.ExceptHookArgs) -> None:
     """What a thread beside the main one died of."""
     name = args.thread.name if args.thread else "thread"
-    print(f"stagebook: {name} ended early: {args.exc_type.__name__}: {args.exc_value}", file=sys.stderr)
+    print(f"stagebook: {name} ended early: {args.exc_type.__name__}: {printable(args.exc_value)}", file=sys.stderr)
 
 
 def kit_name() -> str:

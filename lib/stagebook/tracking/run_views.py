@@ -77,7 +77,7 @@ def run_view(record: RunRecord, *, final: bool) -> RunView:
         f"{name}.{key}": value for name, stage in record.stages.items() for key, value in _own(stage, record).items()
     }
     if record.finished_at and ended is not None:
-        seconds = (ended - (_millis(record.started_at) or ended)) / 1000
+        seconds = max(0, ended - (_millis(record.started_at) or ended)) / 1000  # a clock may be set back
         own["seconds"] = (seconds, ended)
     run_bill = bill.of(record)
     if run_bill.stages:

@@ -186,3 +186,11 @@ def test_run_and_stages_have_the_cost_that_is_in_the_record():
         assert view.metrics[f"x.cost.{name}"][0] == document["stages"]["x"]["cost"][name]
     stage = stage_views(record, final=True)["x"].metrics
     assert stage["cost.estimated_usd"][0] == document["stages"]["x"]["cost"]["estimated_usd"] > 0.6
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_while_a_run_goes_on_gives_no_negative_time_or_cost(hours):
+    run = RunBuilder({"a": "p"}, [rate_of()]).attempt("a", 10, 10).resumed(20).attempt("a", 21, 5)
+    record = run.ended(30 + hours * 3600).record
+    metrics = run_view(record, final=True).metrics
+    assert all(value >= 0 for value, _ in metrics.values()), metrics
