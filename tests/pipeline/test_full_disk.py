@@ -25,7 +25,10 @@ def test_a_disk_that_a_stage_fills_ends_the_run_in_words_and_its_record_says_so(
     notebook, params, tmp_path, shared_warehouse
 ):
     notebook("a", FILL.format(path=str(tmp_path / "runs/fill")))
-    params("dev", "pipeline: demo\nstages: {a: {notebook: notebooks/a.ipynb, max_retries: 0, kernel: cold}}")
+    lines = ["pipeline: demo", "stages:", "  a: {notebook: notebooks/a.ipynb, max_retries: 0, kernel: cold}"]
+    # Enough events for more than the rest of the journal's last block, which it has in any case.
+    lines += [f"  b{number}: {{notebook: notebooks/a.ipynb, depends_on: [a]}}" for number in range(60)]
+    params("dev", "\n".join(lines))
     copy = tmp_path / "copy"
     command = on_small_disk(
         tmp_path / "runs", "size=1m", copy, [sys.executable, "-m", "stagebook.cli", "run", "--run-id", "r"]

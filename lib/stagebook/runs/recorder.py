@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,9 +17,9 @@ from stagebook.runs.journal import Journal
 
 Listener = Callable[[Event, RunRecord], None]
 
-RESERVE = "run.reserve"
+RESERVE, RECORD_RESERVE = "run.reserve", "run.reserve.json"
 RESERVE_BYTES = 64 * 1024
-"""What a file holds free for the last events of a run on a disk that becomes full meanwhile."""
+"""What a file holds free on a disk that becomes full: one for the last events of a run, one for its last `run.json`."""
 
 SAVING_SHARE = 0.1
 """Of a run's time, at most this part goes into rewriting `run.json`, whatever the number of stages."""
@@ -38,9 +39,10 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
         self._lock = threading.Lock()
         self._record = folder.load()
         self._journal = Journal(folder.events)
-        self._reserve = folder.path / RESERVE
-        with suppress(OSError):
-            self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
+        self._reserve, self._record_reserve = folder.path / RESERVE, folder.path / RECORD_RESERVE
+        for reserve in (self._reserve, self._record_reserve):
+            with suppress(OSError):
+                reserve.write_bytes(b"\0" * RESERVE_BYTES)
         self._listeners: list[Listener] = []
         self._saved_at = float("-inf")
         self._pause = 0.0
@@ -94,7 +96,7 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
             try:
                 self._journal.append(*events)
             except Unwritable as fault:
-                if is_optional or not self._release_reserve():
+                if is_optional or not _release(self._reserve):
                     raise
                 self._journal.append(*events)
                 full = fault
@@ -106,14 +108,6 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
                     listener(event, self.record)
         if full is not None:
             raise full
-
-    def _release_reserve(self) -> bool:
-        """Free what was held free; whether there was something."""
-        try:
-            self._reserve.unlink()
-        except OSError:
-            return False
-        return True
 
     def _save(self, *, at_once: bool) -> None:
         """Rewrite `run.json` now, or as soon as its share of the time allows."""
@@ -130,10 +124,18 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
             self._later.cancel()
             self._later = None
         began = time.monotonic()
-        with suppress(OSError):  # the journal has all of it
+        try:
             self.folder.save(self.record)
+        except OSError:
+            self._save_in_reserve()
         self._saved_at = time.monotonic()
         self._pause = (self._saved_at - began) / SAVING_SHARE
+
+    def _save_in_reserve(self) -> None:
+        """On a full disk only the end of the run is worth the reserve; the journal has all of it in any case."""
+        if self.record.finished_at is not None and _release(self._record_reserve):
+            with suppress(OSError):
+                self.folder.save(self.record)
 
     def _save_late(self) -> None:
         with self._lock:
@@ -149,8 +151,18 @@ class RunRecorder(AbstractContextManager["RunRecorder"]):
         with self._lock:
             if self._later is not None:
                 self._save_now()
-            self._release_reserve()
+            for reserve in (self._reserve, self._record_reserve):
+                _release(reserve)
             self._journal.close()
+
+
+def _release(reserve: Path) -> bool:
+    """Free what a file holds free; whether there was something."""
+    try:
+        reserve.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def stamp(moment: datetime) -> str:

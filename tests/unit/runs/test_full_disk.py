@@ -12,7 +12,7 @@ from stagebook.errors import Unwritable
 from stagebook.model.record import RunStatus
 from stagebook.runs import journal
 from stagebook.runs.folders import RunFolder
-from stagebook.runs.recorder import RESERVE, RunRecorder
+from stagebook.runs.recorder import RECORD_RESERVE, RESERVE, RunRecorder
 
 ENTRIES = {"at": "2026-01-01T00:00:00Z", "event": "tracking_linked", "mlflow": {}}
 
@@ -113,12 +113,28 @@ def test_a_record_that_cannot_be_saved_is_saved_later_and_stops_nothing(recorder
     assert json.loads(recorder.folder.record.read_text())["status"] == "failed"
 
 
+def test_the_last_record_finds_room_that_was_held_free_for_it(recorder, monkeypatch):
+    save, reserve = RunFolder.save, recorder.folder.path / RECORD_RESERVE
+
+    def save_in_room(folder, record):
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, "full")
+        save(folder, record)
+
+    monkeypatch.setattr(RunFolder, "save", save_in_room)
+    recorder.emit("stage_settled", stage="a", status="failed", why="x")
+    assert reserve.exists()
+    recorder.emit("run_finished", status="failed", exit_code=1)
+    assert json.loads(recorder.folder.record.read_text())["status"] == "failed"
+
+
 def test_a_run_that_has_ended_holds_no_room(tmp_path):
     from datetime import UTC, datetime
 
     with RunRecorder(RunFolder(tmp_path / "r"), lambda: datetime(2026, 1, 1, tzinfo=UTC)):
-        assert (tmp_path / "r" / RESERVE).stat().st_size == 64 * 1024
-    assert not (tmp_path / "r" / RESERVE).exists()
+        reserves = [tmp_path / "r" / name for name in (RESERVE, RECORD_RESERVE)]
+        assert [reserve.stat().st_size for reserve in reserves] == [64 * 1024] * 2
+    assert not any(reserve.exists() for reserve in reserves)
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/sys/nowhere", "/dev/null/x", "a-file/x", "/dev/fd/x"])
@@ -132,5 +148,5 @@ def test_a_folder_of_runs_that_cannot_be_made_is_a_sentence_before_anything_star
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--runs-dir", place, "--run-id", "r"])
     told = capsys.readouterr().err
-    assert "cannot be written" in told and "--runs-dir" in told
+    assert ("cannot be written" in told or "is a file" in told) and "--runs-dir" in told
     assert len(told.splitlines()) == 2
