@@ -76,7 +76,7 @@ def test_a_sweep_runs_shared_stages_once_compares_all_configurations_and_is_in_m
     sweep_id = printed["id"]
     folder = project / "runs" / sweep_id
     page = (folder / "comparison.html").read_text()
-    assert "stagebook run --params p -p fit.rate=2 -p fit.depth=1" in page
+    assert " run --params p -p fit.rate:=2 -p fit.depth:=1" in page
     with (folder / "comparison.csv").open() as stream:
         assert next(csv.DictReader(stream))["n"] == "2"
     with closing(sqlite3.connect(shared_warehouse / "mlflow.db")) as database:
