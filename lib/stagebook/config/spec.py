@@ -121,10 +121,8 @@ class StageSpec(RetrySpec):
     run_if: RunIf = Field(
         default=RunIf.ALL_SUCCESS,
         strict=False,
-        description="How the upstream stages must have ended. A skipped stage counts as a success, but a stage whose"
-        " upstream stages were all skipped is skipped too. An upstream stage that ended early (`stage.end`) has no"
-        " result: with `ALL_SUCCESS` the stage is skipped, with `NONE_FAILED` and `AT_LEAST_ONE_SUCCESS` it is skipped"
-        " if no upstream stage has one, with `ALL_DONE` it starts.",
+        description="How the upstream stages must have ended. A skipped one counts as a success, but behind skipped"
+        " ones alone a stage is skipped; one that ended early (`stage.end`) has no result for any but `ALL_DONE`.",
         examples=["ALL_DONE"],
     )
     only_if: str | None = Field(

@@ -32,9 +32,6 @@ MAX_DEPTH = 40
 MAX_NODES = 50_000
 """More than any pipeline has; to read so many takes a second or two."""
 
-MAX_DIGITS = 1000
-"""Characters of a number: Python writes no larger ones, and no pipeline needs them."""
-
 _MERGE = "<<"
 
 Key = tuple[str | int, ...]
@@ -205,13 +202,9 @@ class _Builder:
 
     def _plain(self, node: ScalarNode) -> Any:
         try:
-            value = core_value(node.value)
+            return core_value(node.value)
         except TooLargeNumber as error:
             raise self._refused(node, f"{error}; text is put in quotes.") from None
-        if len(node.value) > MAX_DIGITS and not isinstance(value, str):
-            count = f"{len(node.value):,} characters; at most {MAX_DIGITS:,} are read"
-            raise self._refused(node, f"this number has {count}.")
-        return value
 
     def _mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -8,6 +8,9 @@ import math
 import re
 from typing import Any
 
+MAX_DIGITS = 1000
+"""Of an integer: Python writes none with many more, and no pipeline needs them."""
+
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -47,10 +50,9 @@ def core_value(text: str) -> Any:
 
 
 def _integer(digits: str, base: int) -> int:
-    try:
-        return int(digits, base)
-    except ValueError:
-        raise TooLargeNumber(f"the number {_short(digits)} has too many digits") from None
+    if len(digits) > MAX_DIGITS:
+        raise TooLargeNumber(f"the number {_short(digits)} has more than {MAX_DIGITS:,} digits")
+    return int(digits, base)
 
 
 def _short(text: str) -> str:

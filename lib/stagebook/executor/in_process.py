@@ -25,14 +25,8 @@ def execute(notebook: "NotebookNode", parameters: Mapping[str, Any], output: Pat
     """
     import nbformat
     from papermill.engines import NotebookExecutionManager
-    from papermill.execute import execute_notebook
 
-    spec = notebook.metadata.kernelspec
-    options = {"kernel_name": spec.name, "language": spec.language, "progress_bar": False}
-    injection.register()
-    values = injection.as_notebook_declares(notebook, parameters)
-    prepared = execute_notebook(notebook, None, parameters=values, prepare_only=True, **options)
-    injection.make_readable(prepared)
+    prepared = injection.prepare(notebook, parameters)
     injection.check(prepared)
     manager = NotebookExecutionManager(prepared, progress_bar=False)
     manager.notebook_start()

@@ -30,9 +30,19 @@ class _Translator(PythonTranslator):
         return super().translate(val)
 
 
-def register() -> None:
-    """Let papermill write Python's values this way."""
+def prepare(notebook: "NotebookNode", parameters: Mapping[str, Any]) -> "NotebookNode":
+    """The notebook as papermill prepares it, with a cell that sets the parameters, without writing it anywhere."""
+    from papermill.execute import prepare_notebook_metadata, remove_error_markers
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
     papermill_translators.register(PYTHON, _Translator)
+    spec, values = notebook.metadata.kernelspec, as_notebook_declares(notebook, parameters)
+    prepared = load_notebook_node(notebook)
+    if values:
+        prepared = parameterize_notebook(prepared, values, kernel_name=spec.name, language=spec.language)
+        prepared.metadata.papermill["parameters"] = strict_json(values)  # in the notebook's file it must be JSON
+    return remove_error_markers(prepare_notebook_metadata(prepared, None, None))
 
 
 def as_notebook_declares(notebook: "NotebookNode", parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,13 +55,6 @@ def as_notebook_declares(notebook: "NotebookNode", parameters: Mapping[str, Any]
         name: as_declared(declarations[name], value) if name in declarations else value
         for name, value in parameters.items()
     }
-
-
-def make_readable(notebook: "NotebookNode") -> None:
-    """Make JSON of the parameters that papermill noted in the notebook's metadata."""
-    noted = notebook.metadata.get("papermill", {})
-    if "parameters" in noted:
-        noted["parameters"] = strict_json(noted["parameters"])
 
 
 def check(notebook: "NotebookNode") -> None:

@@ -173,7 +173,6 @@ class StageEngine(Engine):
         nb.metadata.papermill["input_path"] = execution.label["notebook"]
         nb.metadata.papermill["output_path"] = str(execution.output)
         nb.metadata["stagebook"] = execution.label
-        injection.make_readable(nb)
         execution.notebook = nb
         manager = CellStateManager(nb, execution)
         manager.notebook_start()

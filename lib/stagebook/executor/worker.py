@@ -76,8 +76,6 @@ def execute(
 
     papermill prepares the notebook; its check of the result is not asked, since that judges by outputs.
     """
-    from papermill.execute import execute_notebook
-
     from stagebook.executor import injection, papermill_engine
     from stagebook.executor.scraps import scraps
     from stagebook.notebooks.read import load
@@ -99,17 +97,13 @@ def execute(
         timeout_seconds=job.timeout_seconds,
     )
     threading.Thread(target=_watch_stdin, args=(execution,), daemon=True).start()
-    injection.register()
     try:
         notebook = load(Path(job.notebook))
-        parameters = injection.as_notebook_declares(notebook, job.parameters)
         if job.kernel_name is not None:
             notebook.metadata.kernelspec.name = job.kernel_name
         if job.is_databricks:
             notebook.cells.insert(0, papermill_engine.databricks_setup_cell())
-        kernel_name, language = notebook.metadata.kernelspec.name, notebook.metadata.kernelspec.language
-        options = {"kernel_name": kernel_name, "language": language, "progress_bar": False}
-        prepared = execute_notebook(notebook, None, parameters=parameters, prepare_only=True, **options)
+        prepared, kernel_name = injection.prepare(notebook, job.parameters), notebook.metadata.kernelspec.name
         papermill_engine.StageEngine.execute_notebook(prepared, kernel_name, execution=execution)
     except Exception as error:
         execution.outcome = execution.broken(error, execution.running)

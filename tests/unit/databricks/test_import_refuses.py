@@ -134,7 +134,7 @@ MALFORMED = [
     ("tasks: [{task_key: a", "this is not YAML"),
     ("\ttasks: []", "this is not YAML"),
     ("tasks: !!python/object/apply:os.system [ls]", "the tag"),
-    (job("max_concurrent_runs: " + "1" * 5000), "this number has 5,000 characters"),
+    (job("max_concurrent_runs: " + "1" * 5000), "more than 1,000 digits"),
 ]  # fmt: skip
 
 TWO = "{task_key: b, depends_on: [{task_key: a}], notebook_task: {notebook_path: notebooks/a.ipynb}%s}"
