@@ -32,13 +32,13 @@ def kernel_that_waits(folder: str) -> psutil.Process | None:
 
 
 def is_idle(kernel: psutil.Process) -> bool:
-    """Whether kernel and worker have talked to the end: for half a second, neither has used the processor."""
+    """Whether kernel and worker have talked to the end: for a while, neither has used the processor."""
 
     def cpu_seconds() -> float:
         return sum(sum(process.cpu_times()[:2]) for process in (kernel, kernel.parent()))
 
     before = cpu_seconds()
-    time.sleep(0.5)
+    time.sleep(1.5)
     return cpu_seconds() == before
 
 
