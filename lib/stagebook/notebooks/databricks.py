@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 METADATA_KEY = "application/vnd.databricks.v1+notebook"
 """The key that Databricks writes into a notebook's metadata."""
 
+_OLD_KEY = "notebookId"
+"""The key, with a number, that it wrote there before 2021."""
+
 DBUTILS = "dbutils"
 FIRST_LINE = "# Databricks notebook source"
 _COMMAND = re.compile(r"^# COMMAND -{10,}[ \t]*$", re.MULTILINE)
@@ -25,7 +28,7 @@ _TITLE = re.compile(r"^# DBTITLE \d+,(.*)\n?", re.MULTILINE)
 
 def may_be_databricks(text: str) -> bool:
     """Whether a file may be a Databricks notebook: a quick look at its text, without parsing it."""
-    return DBUTILS in text or METADATA_KEY in text or is_databricks_source(text)
+    return any(word in text for word in (DBUTILS, METADATA_KEY, _OLD_KEY)) or is_databricks_source(text)
 
 
 def is_databricks(node: "NotebookNode") -> bool:
@@ -37,7 +40,7 @@ def is_databricks(node: "NotebookNode") -> bool:
 
 def has_databricks_metadata(metadata: Mapping[str, Any]) -> bool:
     """Whether Databricks wrote these metadata of a notebook."""
-    return METADATA_KEY in metadata
+    return METADATA_KEY in metadata or isinstance(metadata.get(_OLD_KEY), int)
 
 
 def _names_dbutils(source: str) -> bool:

@@ -22,6 +22,8 @@ def usage_of(folder: Path, *cells: str) -> DbutilsUsage:
         ("a.py", "# %%\nx = dbutils.widgets.get('a')\n", True),
         ("a.py", "# %%\nx = 1  # not dbutils\ny = 'dbutils'\n", False),
         ("a.ipynb", {"metadata": {"application/vnd.databricks.v1+notebook": {"language": "python"}}}, True),
+        ("a.ipynb", {"metadata": {"name": "Exported in 2020", "notebookId": 6090438}}, True),
+        ("a.ipynb", {"metadata": {"notebookId": "mine"}}, False),
         ("a.ipynb", {"metadata": {}}, False),
     ],
 )
