@@ -103,10 +103,21 @@ def _from_ipynb(path: Path, text: str) -> "NotebookNode":
         node = nbformat.v4.upgrade(nbformat.reads(text, as_version=4))
     except Exception as error:  # nbformat raises a dozen kinds for broken files
         if (content := _incomplete(path, text)) is None:
-            raise UnreadableNotebook.of(path, f"this is not a notebook ({str(error).splitlines()[0]}).") from None
+            raise UnreadableNotebook.of(path, f"this is not a notebook ({_refusal(text, error)}).") from None
         node = nbformat.v4.upgrade(nbformat.from_dict(content))
     checked: Any = nbformat.from_dict(well_formed(path, node))  # old formats come as nodes of classes of their own
     return checked
+
+
+def _refusal(text: str, error: Exception) -> str:
+    """Why a file is not read: where it stops being JSON, as at a mark of a merge, or else nbformat's `error`."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as broken:
+        return f"it is not JSON from line {broken.lineno}, column {broken.colno}: {broken.msg}"
+    except (ValueError, RecursionError):  # nested or numbered beyond what is read
+        pass
+    return str(error).splitlines()[0]
 
 
 def _incomplete(path: Path, text: str) -> Any | None:

@@ -93,7 +93,11 @@ def test_an_old_notebook_is_upgraded(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"{", "this is not a notebook"), (b"[]", "this is not a notebook"), (b"\xff\xff", "not UTF-8")],
+    [
+        (b"[\n<<<<<<< HEAD\n]", "this is not a notebook .it is not JSON from line 2, column 1: Expecting value"),
+        (b"[]", "this is not a notebook"),
+        (b"\xff\xff", "not UTF-8"),
+    ],
 )
 def test_a_broken_notebook_is_reported_with_its_path(tmp_path, data, reason):
     (tmp_path / "a.ipynb").write_bytes(data)
